@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef THAW_INJECT_TRACEE_H
+#define THAW_INJECT_TRACEE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/user.h>
+
+#include "common/diag.h"
+#include "criu-like/inject/batch.h"
+
+/* A task under ptrace, stopped. */
+struct tracee {
+	pid_t tid; /* 0: not traced */
+	pid_t tgid;
+	bool group_stopped;		   /* it was in a group stop when seized */
+	uint64_t sigmask;		   /* its own blocked signals, put back at the release */
+	struct user_regs_struct regs;	   /* its own registers, put back at the release */
+	struct user_regs_struct stub_regs; /* scratch: what the remote calls run with */
+};
+
+/** tracee_seize() - PTRACE_SEIZE and PTRACE_INTERRUPT without waiting. Return: 0, or -errno (-ESRCH: it is gone) */
+int tracee_seize(struct tracee *t, pid_t tgid, pid_t tid);
+
+/**
+ * tracee_wait() - Wait until @t is in its stop, and read its registers and signal mask
+ *
+ * All signals are then blocked in it (the stub must not be disturbed) until tracee_release().
+ *
+ * Return: 0, or -errno (-ESRCH: it died meanwhile)
+ */
+int tracee_wait(struct tracee *t);
+
+/** tracee_release() - Put registers and mask back and detach; a group-stopped task stays stopped. Return: 0 or -errno
+ */
+int tracee_release(struct tracee *t);
+
+/**
+ * tracee_syscall() - One remote system call at a `syscall` instruction of the task's own
+ * @insn: address of that instruction
+ *
+ * Return: 0 and the kernel's result in @result, or -errno when the task could not be run
+ */
+int tracee_syscall(struct tracee *t, uint64_t insn, long nr, const uint64_t arg[6], int64_t *result);
+
+/**
+ * tracee_start_list() - Let @t walk a list of a batch; tracee_finish_list() waits for its end
+ * @first: index of the list's first record
+ *
+ * Return: 0, or -errno
+ */
+int tracee_start_list(struct tracee *t, const struct batch *b, size_t first);
+
+/**
+ * tracee_finish_list() - Wait until the list has ended
+ * @stopped_at: set to the index of the record it stopped at: BATCH_END's, or one that MUST succeed and did not
+ *
+ * Return: 0, or -errno (-ESRCH: it died)
+ */
+int tracee_finish_list(struct tracee *t, const struct batch *b, size_t *stopped_at);
+
+#endif

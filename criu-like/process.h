@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef THAW_PROCESS_H
+#define THAW_PROCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/diag.h"
+#include "criu-like/inject/batch.h"
+#include "criu-like/inject/tracee.h"
+#include "criu-like/inspect/proc.h"
+#include "images/image.h"
+#include "images/proto/all.h"
+
+/*
+ * The process tree as dump and restore know it, and the contexts of the two.
+ *
+ * The protobuf messages serve as the plain structs between reading and doing: a dump fills them from what it saw, a
+ * restore reads them. All messages hang from the tree; a dump allocates their parts with dump_alloc(), which the
+ * context frees at once at the end.
+ */
+
+struct thread {
+	pid_t tid;
+	struct tracee tracee;
+	struct proc_status status; /* dump: /proc/PID/task/TID/status */
+	CoreEntry *core;
+	size_t list; /* index of the first record of its list in the batch being built */
+	void *asked; /* dump: per-kind record indices between ask and take; see struct state_kind */
+};
+
+struct process {
+	pid_t pid, ppid, pgid, sid; /* ppid is 0 for the root of the tree */
+	struct process *parent;
+	struct thread *threads; /* the first is the leader */
+	size_t nr_threads;
+	int proc_fd; /* dump: /proc/PID, O_PATH */
+	int pidfd;
+	struct proc_status status; /* dump */
+	struct proc_stat stat;	   /* dump */
+	struct area *areas;	   /* dump: its VMAs, ascending */
+	size_t nr_areas;
+	struct batch batch; /* dump: the region in the frozen process */
+	MmEntry *mm;
+	FsEntry *fs;
+	TaskKobjIdsEntry *ids;
+	FdinfoEntry **fds;
+	size_t nr_fds;
+};
+
+struct tree {
+	struct process **procs; /* parents before children */
+	size_t nr;
+};
+
+/* What `thaw dump` was asked for. */
+struct dump_options {
+	pid_t pid;
+	const char *images_dir;
+	const char *page_store; /* "raw" or "files" */
+	bool leave_running, leave_stopped;
+	bool shell_job;
+	unsigned timeout; /* seconds, 0: none */
+	bool display_stats;
+};
+
+struct file_table;
+struct memory_dump;
+
+struct dump {
+	const struct dump_options *opt;
+	struct diag *diag;
+	struct image_dir *dir;
+	struct tree tree;
+	struct file_table *files; /* state/files.c: the open files found so far and their ids */
+	struct arena *arena;
+};
+
+/* What `thaw restore` was asked for. */
+struct restore_options {
+	const char *images_dir;
+	const char *work_dir;
+	const char *pidfile;
+	bool detach;
+	bool sibling;
+	bool lazy;
+	bool shell_job;
+	const char *stats_file;
+};
+
+struct file_opener;
+
+struct restore {
+	const struct restore_options *opt;
+	struct diag *diag;
+	struct image_dir *dir;
+	struct tree tree;
+	struct file_opener
+		*files; /* state/files.c: the open files of the images, opened here and inherited by the tasks */
+	struct arena *arena;
+	struct batch batch; /* the region that all tasks share */
+};
+
+/**
+ * struct state_kind - One kind of in-task state, both halves
+ *
+ * Dump: ask() appends the system calls that read the state to the thread's batch and keeps what it needs to find the
+ * results; after the run take() puts them into the images' messages (t->core and so on). Kinds read from outside have
+ * no ask(). check() runs before anything in the task has been touched and refuses what cannot be restored.
+ * Restore: tell() appends the system calls that set the state to the thread's list. The list runs after the task's
+ * memory is in place (or being served), in table order.
+ * All return 0, or -errno with a sentence in the diag. Null pointers: nothing to do there.
+ */
+struct state_kind {
+	const char *name;
+	bool leader_only; /* per process, not per thread */
+	int (*check)(struct dump *d, struct process *p, struct thread *t);
+	int (*ask)(struct dump *d, struct process *p, struct thread *t, struct batch *b);
+	int (*take)(struct dump *d, struct process *p, struct thread *t, struct batch *b);
+	int (*tell)(struct restore *r, struct process *p, struct thread *t, struct batch *b);
+};
+
+#endif
