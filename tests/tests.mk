@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# tests/unit/NAME_test.c is a cmocka program, linked with the library; tests/programs/NAME.c is a program to be dumped:
+# it stands alone, is never sanitized, and may name flags for its linking in a line `/* ldflags: -static */`.
+
+UNIT := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*_test.c))
+PROGRAMS := $(patsubst tests/programs/%.c,$(B)/programs/%,$(wildcard tests/programs/*.c))
+TOOLS := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
+PROGRAM_CFLAGS := -std=gnu17 -D_GNU_SOURCE -I. -pthread $(WARN) -Wno-unused-function -O1 -g
+ldflags = $(shell sed -n 's,^/\* ldflags: \(.*\) \*/$$,\1,p' $(1))
+
+$(B)/unit/%: $(B)/tests/unit/%.o $(B)/libthaw.a
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka
+$(UNIT:$(B)/unit/%=$(B)/tests/unit/%.o): | test-deps
+
+$(B)/programs/%: tests/programs/%.c | build-deps
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(PROGRAM_CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(call ldflags,$<)
+
+$(TOOLS): $(B)/bench/%: tests/bench/%.c | build-deps
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(PROGRAM_CFLAGS) -O2 -MMD -MP -MF $@.d -o $@ $<
+
+tests: $(B)/thaw $(UNIT) $(PROGRAMS) $(TOOLS) | test-deps
+
+check: all tests
+	@tests/run --build $(B) $(T)
+
+.PHONY: tests check
+.SECONDARY: $(UNIT:$(B)/unit/%=$(B)/tests/unit/%.o)

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the test scripts share: the tool under test, programs that are dumped, waiting without sleeping."""
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BUILD = os.path.join(TOP, os.environ.get("BUILD", "build"))
+THAW = os.environ.get("THAW", os.path.join(BUILD, "thaw"))
+PEER = os.environ.get("PEER", os.path.join(TOP, "build/peer/criu"))
+
+
+class Failure(Exception):
+    """The test has failed; the text says why."""
+
+
+class Skip(Exception):
+    """The test cannot run here; the text says why."""
+
+
+def become_subreaper():
+    """Orphans of the namespace become our children, so that their ends can be waited for."""
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+
+
+def check(condition, why):
+    if not condition:
+        raise Failure(why)
+
+
+def rounds(default):
+    """How often a test repeats: ROUNDS in the environment, or its own figure."""
+    return int(os.environ.get("ROUNDS", default))
+
+
+def tail(path, lines=8):
+    try:
+        with open(path, errors="replace") as f:
+            return "".join(f.readlines()[-lines:])
+    except OSError as e:
+        return f"({e})\n"
+
+
+class Tool:
+    """Thaw, or a CRIU to compare with: the command line is the same, but CRIU's lazy-pages server is started by hand."""
+
+    def __init__(self, path=THAW):
+        self.path = path
+        self.own_server = not os.path.basename(path).startswith("criu")
+
+    def command(self, name, images, *options):
+        return [self.path, name, "-D", images, "-o", f"{name}.log", "-v4", *options]
+
+    def run(self, name, images, *options):
+        """Run a command to its end. Returns (exit status, what it said)."""
+        done = subprocess.run(self.command(name, images, *options), stdin=subprocess.DEVNULL, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace")
+        return done.returncode, done.stdout
+
+    def must(self, name, images, *options):
+        status, said = self.run(name, images, *options)
+        if status:
+            log = tail(os.path.join(images, f"{name}.log"))
+            raise Failure(f"{os.path.basename(self.path)} {name} ended with {status}: {said}{log}")
+
+    def dump(self, pid, images, *options):
+        os.makedirs(images, exist_ok=True)
+        self.must("dump", images, "-t", str(pid), *options)
+
+    def restore(self, images, *options, lazy=False):
+        """Restore detached. Returns the pid of the root."""
+        pidfile = os.path.join(images, "restored.pid")
+        if os.path.exists(pidfile):
+            os.unlink(pidfile)
+        if lazy:
+            options = ("--lazy-pages", *options)
+            if not self.own_server:
+                self.serve(images)
+        self.must("restore", images, "-d", "--pidfile", pidfile, *options)
+        with open(pidfile) as f:
+            return int(f.read())
+
+    def serve(self, images, *options, tool_options=()):
+        """Start a lazy-pages server of its own and wait until it listens. Returns the process."""
+        r, w = os.pipe()
+        with open(os.path.join(images, "lazy-pages.out"), "w") as out:
+            server = subprocess.Popen(self.command("lazy-pages", images, "--status-fd", str(w), *options),
+                                      stdin=subprocess.DEVNULL, stdout=out, stderr=out, pass_fds=[w])
+        os.close(w)
+        said = os.read(r, 1)
+        os.close(r)
+        if not said:
+            raise Failure(f"the server ended with {server.wait()}: {tail(out.name)}")
+        return server
+
+
+def open_and_wait(pid):
+    """Wait until a process that need not be our child has ended."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    select.select([fd], [], [])
+    os.close(fd)
+
+
+def alive(pid):
+    """Is there such a process, zombies not counted?"""
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def wait_exit(pid):
+    """Wait for a child, or an orphan that has become ours. Returns its exit status, negative for a signal."""
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    except ChildProcessError:
+        open_and_wait(pid)
+        return None
+
+
+def reap_all():
+    """Wait until no process but this one is left in the namespace. Returns {pid: status} of those that failed."""
+    failed = {}
+    while True:
+        try:
+            pid, status = os.wait()
+        except ChildProcessError:
+            return failed
+        if status:
+            failed[pid] = os.waitstatus_to_exitcode(status)
+
+
+def wait_until(what, condition, seconds=30):
+    """For states that nothing announces."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise Failure(f"waited {seconds} s for {what}")
+        time.sleep(0.005)
+
+
+class Program:
+    """A program of tests/programs, started in a session of its own."""
+
+    def __init__(self, name, directory, uid=None, seed=None):
+        self.name = name
+        self.dir = directory
+        os.makedirs(directory, exist_ok=True)
+        if uid:
+            os.chmod(directory, 0o777)
+        self.result = os.path.join(directory, "result")
+        fifo = os.path.join(directory, "ready")
+        if not os.path.exists(fifo):
+            os.mkfifo(fifo)
+            os.chmod(fifo, 0o666)
+        env = dict(os.environ, TEST_SEED=str(seed or 1))
+        self.output = os.path.join(directory, "output")
+        if uid and os.path.exists(self.output):
+            os.unlink(self.output)
+        with open(self.output, "w") as out:
+            child = subprocess.Popen([os.path.join(BUILD, "programs", name), self.result, fifo], env=env, cwd=directory,
+                                     stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+                                     user=uid, group=uid, extra_groups=[] if uid else None)
+        child.returncode = 0  # it is waited for by pid, also after it was restored
+        self.pid = child.pid
+        with open(fifo) as f:
+            said = f.read()
+        if said != "ready\n":
+            wait_exit(self.pid)
+            verdict = self.verdict()
+            if verdict.startswith("skip: "):
+                raise Skip(verdict[6:])
+            raise Failure(f"{name} did not get ready: {verdict} {tail(self.output)}")
+
+    def verdict(self):
+        try:
+            with open(self.result) as f:
+                return f.read().strip()
+        except OSError:
+            return "no verdict"
+
+    def gone(self):
+        """After a dump without --leave-running: the process has been killed."""
+        status = wait_exit(self.pid)
+        check(status == -signal.SIGKILL, f"after the dump {self.name} ended with {status}, not by SIGKILL; "
+                                         f"{self.verdict()}")
+
+    def verify(self):
+        """Tell it to verify its state, and take the verdict."""
+        if os.path.exists(self.result):
+            os.unlink(self.result)
+        os.kill(self.pid, signal.SIGUSR2)
+        status = wait_exit(self.pid)
+        verdict = self.verdict()
+        check(verdict == "pass" and not status, f"{self.name}: {verdict}, ended with {status} {tail(self.output)}")
+
+
+def proc_report():
+    """What the processes of the namespace are doing, for the log of a test that hangs."""
+    lines = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline") as f:
+                lines.append(f"{pid}: {f.read().replace(chr(0), ' ')}")
+            for tid in os.listdir(f"/proc/{pid}/task"):
+                facts = []
+                for name in ("stat", "wchan", "syscall"):
+                    with open(f"/proc/{pid}/task/{tid}/{name}") as f:
+                        facts.append(f.read().strip()[:100])
+                lines.append(f"  {tid}: {' | '.join(facts)}")
+        except OSError:
+            continue
+    return "\n".join(lines)
+
+
+def script(cases):
+    """The main program of a test script: argv[1] names the case. Exit status 0, 1 or 77, the reason on standard output."""
+    name = sys.argv[1] if len(sys.argv) > 1 else None
+    if name not in cases:
+        sys.exit(f"Usage: {sys.argv[0]} {'|'.join(cases)}; run it through tests/run")
+    directory = os.environ.get("TEST_DIR")
+    if not directory:
+        sys.exit("run this through tests/run")
+    become_subreaper()
+    try:
+        cases[name](directory)
+    except Skip as e:
+        print(f"skip: {e}")
+        sys.exit(77)
+    except Failure as e:
+        print(f"fail: {e}")
+        sys.exit(1)
