@@ -27,8 +27,9 @@ struct thread {
 	struct tracee tracee;
 	struct proc_status status; /* dump: /proc/PID/task/TID/status */
 	CoreEntry *core;
-	size_t list; /* index of the first record of its list in the batch being built */
-	void *asked; /* dump: per-kind record indices between ask and take; see struct state_kind */
+	size_t list;	      /* index of the first record of its list in the batch being built */
+	size_t *kind_records; /* for each row of state_kinds[] the index of its first record in that batch;
+				 state/kinds.c */
 };
 
 struct process {
@@ -106,9 +107,9 @@ struct restore {
 /**
  * struct state_kind - One kind of in-task state, both halves
  *
- * Dump: ask() appends the system calls that read the state to the thread's batch and keeps what it needs to find the
- * results; after the run take() puts them into the images' messages (t->core and so on). Kinds read from outside have
- * no ask(). check() runs before anything in the task has been touched and refuses what cannot be restored.
+ * Dump: ask() appends the system calls that read the state to the thread's batch; after the run take() puts the results
+ * into the images' messages (t->core and so on), with the index of the kind's first record. Kinds read from outside
+ * have no ask(). check() runs before anything in the task has been touched and refuses what cannot be restored.
  * Restore: tell() appends the system calls that set the state to the thread's list. The list runs after the task's
  * memory is in place (or being served), in table order.
  * All return 0, or -errno with a sentence in the diag. Null pointers: nothing to do there.
@@ -118,7 +119,7 @@ struct state_kind {
 	bool leader_only; /* per process, not per thread */
 	int (*check)(struct dump *d, struct process *p, struct thread *t);
 	int (*ask)(struct dump *d, struct process *p, struct thread *t, struct batch *b);
-	int (*take)(struct dump *d, struct process *p, struct thread *t, struct batch *b);
+	int (*take)(struct dump *d, struct process *p, struct thread *t, struct batch *b, size_t first);
 	int (*tell)(struct restore *r, struct process *p, struct thread *t, struct batch *b);
 };
 
