@@ -43,6 +43,16 @@ enum image_kind {
 	IMG_STATS_RESTORE,
 	IMG_CGROUP,
 	IMG_FILE_LOCKS,
+	IMG_TCP_STREAM, /* id: inode; both queues behind the entry */
+	IMG_TTY_DATA,
+	IMG_CPUINFO,
+	IMG_UTSNS, /* id: namespace id, as all below */
+	IMG_PIDNS,
+	IMG_USERNS,
+	IMG_IPC_VAR,
+	IMG_IPC_SHM, /* content behind each entry */
+	IMG_IPC_SEM, /* values behind each entry */
+	IMG_IRMAP_CACHE,
 	IMG_NR_KINDS
 };
 
@@ -63,9 +73,12 @@ int image_dir_open(const char *path, struct image_dir **out, struct diag *diag);
  * image_dir_create() - Open a directory to write images into (it must exist)
  *
  * Files go to temporary names until image_dir_commit(). Leftovers of an interrupted dump are removed first,
- * and a previous dump's inventory.img is unlinked only at the commit.
+ * and a previous dump's inventory.img is unlinked only at the commit. Only one writer at a time gets the directory.
  *
- * Return: 0, or -errno with a sentence in @diag
+ * Files that are created in a directory of image_dir_open() get their name at image_finish(): for what is added to a
+ * dump later.
+ *
+ * Return: 0, or -errno with a sentence in @diag (-EBUSY: another dump is writing there)
  */
 int image_dir_create(const char *path, struct image_dir **out, struct diag *diag);
 
@@ -86,6 +99,7 @@ const char *image_dir_path(const struct image_dir *dir);
  * @kind: what it holds
  * @id: the number in its name, ignored for kinds without one
  * @out: set to a writer for image_finish()
+ * @diag: for this and all later calls on the writer
  *
  * Return: 0, or -errno with a sentence in @diag
  */
@@ -115,6 +129,8 @@ bool image_exists(struct image_dir *dir, enum image_kind kind, uint64_t id);
 /**
  * image_open() - Open an image to read and check its magic
  *
+ * @diag: for this and all later calls on the reader
+ *
  * Return: 0, or -errno with a sentence that names the file (-ENOENT: no such file; -EPROTO: foreign, damaged or newer)
  */
 int image_open(struct image_dir *dir, enum image_kind kind, uint64_t id, struct image_reader **out, struct diag *diag);
@@ -129,6 +145,9 @@ int image_get(struct image_reader *r, void *msg);
 
 /** image_get_raw() - Read exactly @len raw bytes behind the last entry. Return: 0, or -errno with a sentence */
 int image_get_raw(struct image_reader *r, void *data, size_t len);
+
+/** image_raw_left() - Bytes from here to the end of the file */
+uint64_t image_raw_left(const struct image_reader *r);
 
 /** image_close() - End with a reader; takes NULL */
 void image_close(struct image_reader *r);

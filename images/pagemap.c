@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <stdlib.h>
+
+#include "common/cleanup.h"
+#include "common/util.h"
+#include "images/pagestore.h"
+#include "images/proto/all.h"
+
+#define ADDRESS_END (1ull << 56)	/* the largest address space of x86-64, with five levels of page tables */
+#define OFFSET_END (uint64_t) INT64_MAX /* the largest file */
+#define KNOWN_FLAGS (PE_PARENT | PE_LAZY | PE_PRESENT)
+
+/*
+ * Add a run as it is. The array's room follows from the number of runs: 16, and the next power of two from there,
+ * so that a pagemap that was read can be appended to as well.
+ */
+static int push_run(struct pagemap *map, struct page_run run)
+{
+	size_t nr = map->nr;
+
+	if (nr == 0 || (nr >= 16 && !(nr & (nr - 1)))) {
+		struct page_run *runs = reallocarray(map->runs, nr ? nr * 2 : 16, sizeof(*runs));
+
+		if (!runs)
+			return -ENOMEM;
+		map->runs = runs;
+	}
+	run.index = map->nr_present;
+	map->runs[map->nr++] = run;
+	if (run.flags & PE_PRESENT)
+		map->nr_present += run.nr_pages;
+	return 0;
+}
+
+int pagemap_append(struct pagemap *map, uint64_t vaddr, uint64_t nr_pages, uint32_t flags)
+{
+	struct page_run *last = map->nr ? &map->runs[map->nr - 1] : NULL;
+
+	if (!nr_pages)
+		return 0;
+	if (last && last->flags == flags && last->vaddr + last->nr_pages * PAGE_SIZE == vaddr) {
+		last->nr_pages += nr_pages;
+		if (flags & PE_PRESENT)
+			map->nr_present += nr_pages;
+		return 0;
+	}
+	return push_run(map, (struct page_run){ .vaddr = vaddr, .nr_pages = nr_pages, .flags = flags });
+}
+
+/*
+ * Flags of an entry. Before they were written, in_parent stood for PE_PARENT, and its absence for PE_PRESENT.
+ */
+static uint32_t entry_flags(const PagemapEntry *e)
+{
+	uint32_t flags = e->has_flags ? e->flags : 0;
+
+	if (e->has_in_parent && e->in_parent)
+		return flags | PE_PARENT;
+	return e->has_flags ? flags : PE_PRESENT;
+}
+
+/* What is wrong with a run, or NULL; @end is where the one before it ended. */
+static const char *run_fault(const PagemapEntry *e, const struct page_run *run, uint64_t end, uint64_t limit)
+{
+	if (e->base.n_unknown_fields || (run->flags & ~KNOWN_FLAGS))
+		return "says more than this Thaw understands; use a newer Thaw";
+	if ((run->flags & PE_PARENT) && (run->flags & PE_PRESENT))
+		return "is both here and in the parent";
+	if (!PAGE_ALIGNED(run->vaddr))
+		return "is not aligned to pages";
+	if (!run->nr_pages)
+		return "has no pages";
+	if (run->vaddr >= limit || run->nr_pages > (limit - run->vaddr) / PAGE_SIZE)
+		return "leaves the address space";
+	if (run->vaddr < end)
+		return "overlaps the one before it, or comes too late";
+	return NULL;
+}
+
+static int read_runs(struct image_reader *r, const char *name, uint64_t limit, struct pagemap *map, struct diag *diag)
+{
+	uint64_t end = 0;
+	PagemapEntry *e;
+	int ret;
+
+	while ((ret = image_get(r, &e)) > 0) {
+		struct page_run run = { .vaddr = e->vaddr,
+					.nr_pages = e->has_nr_pages ? e->nr_pages : e->compat_nr_pages,
+					.flags = entry_flags(e) };
+		const char *fault = run_fault(e, &run, end, limit);
+
+		image_free(e);
+		if (fault)
+			return diag_fail(diag, EPROTO, "%s is damaged: run %zu (0x%llx, %llu pages, flags 0x%x) %s",
+					 name, map->nr + 1, (unsigned long long)run.vaddr,
+					 (unsigned long long)run.nr_pages, run.flags, fault);
+		end = run.vaddr + run.nr_pages * PAGE_SIZE;
+		ret = push_run(map, run);
+		if (ret)
+			return diag_fail(diag, ENOMEM, "out of memory for the runs of %s", name);
+	}
+	return ret;
+}
+
+int pagemap_read(struct image_dir *dir, enum image_kind kind, uint64_t id, struct pagemap *out, struct diag *diag)
+{
+	struct pagemap map = { 0 };
+	struct image_reader *r;
+	PagemapHead *head;
+	char name[64];
+	int ret = image_open(dir, kind, id, &r, diag);
+
+	if (ret)
+		return ret;
+	image_name(kind, id, name);
+	ret = image_get(r, &head);
+	if (ret == 0)
+		ret = diag_fail(diag, EPROTO, "%s is truncated: it has no head; get a whole copy", name);
+	if (ret > 0) {
+		map.pages_id = head->pages_id;
+		image_free(head);
+		ret = read_runs(r, name, kind == IMG_PAGEMAP ? ADDRESS_END : OFFSET_END, &map, diag);
+	}
+	image_close(r);
+	if (ret)
+		pagemap_free(&map);
+	else
+		*out = map;
+	return ret;
+}
+
+static int write_runs(struct image_writer *w, const struct pagemap *map)
+{
+	PagemapHead head = PAGEMAP_HEAD__INIT;
+	int ret;
+
+	head.pages_id = map->pages_id;
+	ret = image_put(w, &head);
+	for (size_t i = 0; !ret && i < map->nr; i++) {
+		const struct page_run *run = &map->runs[i];
+		PagemapEntry e = PAGEMAP_ENTRY__INIT;
+
+		e.vaddr = run->vaddr;
+		e.compat_nr_pages = (uint32_t)MIN(run->nr_pages, UINT32_MAX);
+		e.has_nr_pages = true;
+		e.nr_pages = run->nr_pages;
+		e.has_flags = true;
+		e.flags = run->flags;
+		ret = image_put(w, &e);
+	}
+	return ret;
+}
+
+int pagemap_write(struct image_dir *dir, enum image_kind kind, uint64_t id, const struct pagemap *map,
+		  struct diag *diag)
+{
+	struct image_writer *w;
+	int ret = image_create(dir, kind, id, &w, diag);
+
+	if (ret)
+		return ret;
+	ret = write_runs(w, map);
+	if (ret) {
+		image_abandon(w);
+		return ret;
+	}
+	return image_finish(w);
+}
+
+size_t pagemap_find(const struct pagemap *map, uint64_t vaddr)
+{
+	size_t low = 0, high = map->nr;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		const struct page_run *run = &map->runs[mid];
+
+		if (run->vaddr + run->nr_pages * PAGE_SIZE > vaddr)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return low;
+}
+
+void pagemap_free(struct pagemap *map)
+{
+	free(map->runs);
+	*map = (struct pagemap){ 0 };
+}

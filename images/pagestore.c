@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "images/pagestore.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/util.h"
+#include "images/store.h"
+
+static const struct store_type *const types[] = { &store_raw, &store_files };
+
+static void store_name(const struct store_type *type, uint32_t pages_id, char buf[static IMAGE_NAME_MAX])
+{
+	snprintf(buf, IMAGE_NAME_MAX, "pages-%u%s", pages_id, type->suffix);
+}
+
+int page_writer_create(struct image_dir *dir, const char *store, uint32_t pages_id, struct page_writer **out,
+		       struct diag *diag)
+{
+	const struct store_type *type = NULL;
+	struct page_writer *w;
+	int ret;
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		if (!strcmp(types[i]->name, store))
+			type = types[i];
+	if (!type)
+		return diag_fail(diag, EINVAL, "there is no page store '%s'; use raw or files", store);
+	w = calloc(1, type->writer_size);
+	if (!w)
+		return diag_fail(diag, ENOMEM, "out of memory");
+	w->type = type;
+	w->dir = dir;
+	w->diag = diag;
+	store_name(type, pages_id, w->name);
+	ret = type->create(w);
+	if (ret)
+		free(w);
+	else
+		*out = w;
+	return ret;
+}
+
+int page_writer_put(struct page_writer *w, uint64_t vaddr, uint64_t index, const void *data, uint64_t nr_pages)
+{
+	return w->type->put(w, vaddr, index, data, nr_pages);
+}
+
+int page_writer_finish(struct page_writer *w)
+{
+	int ret;
+
+	if (!w)
+		return 0;
+	ret = w->type->finish(w);
+	if (!ret)
+		ret = image_dir_finished(w->dir, w->name, w->diag);
+	if (ret)
+		image_dir_forget(w->dir, w->name);
+	free(w);
+	return ret;
+}
+
+void page_writer_abandon(struct page_writer *w)
+{
+	if (!w)
+		return;
+	w->type->finish(w);
+	image_dir_forget(w->dir, w->name);
+	free(w);
+}
+
+/* The kind of store that is there, and its name; the raw one for a pagemap without pages when there is none. */
+static const struct store_type *find_store(struct image_dir *dir, const struct pagemap *map,
+					   char name[static IMAGE_NAME_MAX])
+{
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		store_name(types[i], map->pages_id, name);
+		if (!faccessat(image_dir_fd(dir), name, F_OK, 0))
+			return types[i];
+	}
+	return NULL;
+}
+
+int page_store_open(struct image_dir *dir, const struct pagemap *map, struct page_store **out, struct diag *diag)
+{
+	char name[IMAGE_NAME_MAX];
+	const struct store_type *type = find_store(dir, map, name);
+	struct page_store *s;
+	int ret;
+
+	if (!type && map->nr_present)
+		return diag_fail(diag, ENOENT,
+				 "%s has no pages-%u.img (or %s): the pages of the processes are missing; get "
+				 "a whole copy",
+				 image_dir_path(dir), map->pages_id, name);
+	s = calloc(1, type ? type->store_size : sizeof(*s));
+	if (!s)
+		return diag_fail(diag, ENOMEM, "out of memory");
+	s->map = map;
+	if (!type) {
+		*out = s;
+		return 0;
+	}
+	s->type = type;
+	if (asprintf(&s->path, "%s/%s", image_dir_path(dir), name) < 0) {
+		free(s);
+		return diag_fail(diag, ENOMEM, "out of memory");
+	}
+	ret = type->open(s, image_dir_fd(dir), name, diag);
+	if (ret)
+		page_store_close(s);
+	else
+		*out = s;
+	return ret;
+}
+
+/* Are these pages of a run that has its content here? Else the caller mixes up its runs. */
+static bool in_run(const struct page_store *s, const struct page_run *run, uint64_t skip, uint64_t nr_pages)
+{
+	return s->type && (run->flags & PE_PRESENT) && skip <= run->nr_pages && nr_pages <= run->nr_pages - skip &&
+	       run->index + run->nr_pages <= s->map->nr_present;
+}
+
+int page_store_get(struct page_store *s, const struct page_run *run, uint64_t skip, uint64_t nr_pages, void *buf,
+		   const void **data, struct diag *diag)
+{
+	if (!in_run(s, run, skip, nr_pages))
+		return diag_fail(diag, EINVAL, "pages %llu+%llu of the run at 0x%llx are not in pages-%u",
+				 (unsigned long long)skip, (unsigned long long)nr_pages, (unsigned long long)run->vaddr,
+				 s->map->pages_id);
+	return s->type->get(s, run, skip, nr_pages, buf, data, diag);
+}
+
+void page_store_prefetch(struct page_store *s, const struct page_run *run, uint64_t skip, uint64_t nr_pages)
+{
+	if (in_run(s, run, skip, nr_pages) && s->type->prefetch)
+		s->type->prefetch(s, run, skip, nr_pages);
+}
+
+void page_store_close(struct page_store *s)
+{
+	if (!s)
+		return;
+	if (s->type)
+		s->type->close(s);
+	free(s->path);
+	free(s);
+}
