@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#undef PAGE_SIZE /* <sys/user.h> has one too */
 #define PAGE_SIZE 4096UL
 #define PAGE_ALIGNED(x) (!((uint64_t)(x) & (PAGE_SIZE - 1)))
 #define PAGE_UP(x) (((uint64_t)(x) + PAGE_SIZE - 1) & ~(uint64_t)(PAGE_SIZE - 1))

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef THAW_INSPECT_FDINFO_H
+#define THAW_INSPECT_FDINFO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+/* What /proc/PID/fdinfo/N says (proc_pid_fdinfo(5)). */
+
+struct fdinfo_target {
+	int fd; /* as the program gave it to epoll_ctl(2); may be closed since */
+	uint32_t events;
+	uint64_t data;
+	uint64_t pos, ino;
+	uint32_t dev; /* as the kernel prints it: major << 20 | minor */
+};
+
+#define FDINFO_HANDLE_MAX 128
+
+struct fdinfo_watch {
+	uint32_t wd;
+	uint64_t ino;
+	uint32_t dev, mask, ignored_mask;
+	int handle_type;
+	size_t handle_len;
+	uint8_t handle[FDINFO_HANDLE_MAX];
+};
+
+struct fdinfo {
+	uint64_t pos;
+	uint32_t flags; /* O_*; O_CLOEXEC is the descriptor's, all others the open file's */
+	int mnt_id;
+	uint64_t ino;
+	uint64_t eventfd_count;
+	bool eventfd_semaphore;
+	uint64_t sigmask; /* signalfd: bit N - 1 for signal N */
+	int clockid;	  /* timerfd */
+	uint64_t ticks;
+	uint32_t settime_flags;
+	struct timespec it_value, it_interval;
+	struct fdinfo_target *targets; /* epoll; malloc'ed */
+	size_t nr_targets, cap_targets;
+	struct fdinfo_watch *watches; /* inotify; malloc'ed */
+	size_t nr_watches;
+	pid_t pid; /* pidfd: in the reader's namespace, -1 when it has been reaped */
+	unsigned nr_locks, nr_leases;
+};
+
+/**
+ * fdinfo_parse() - Parse the text of an fdinfo file
+ * @text: changed while parsing
+ * @out: filled; free with fdinfo_free(), also after a failure
+ *
+ * Return: 0, -EPROTO for a line that it should understand and does not, or -ENOMEM
+ */
+int fdinfo_parse(char *text, struct fdinfo *out);
+
+/** fdinfo_read() - Read and parse fdinfo/@fd under @proc_fd. Return: 0, or -errno; free with fdinfo_free() */
+int fdinfo_read(int proc_fd, int fd, struct fdinfo *out);
+
+/** fdinfo_free() - Free what it holds */
+void fdinfo_free(struct fdinfo *info);
+
+#endif

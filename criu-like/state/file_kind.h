@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef THAW_STATE_FILE_KIND_H
+#define THAW_STATE_FILE_KIND_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "common/idmap.h"
+#include "criu-like/inspect/fdinfo.h"
+#include "criu-like/process.h"
+
+/*
+ * Between files.c, files_open.c and the kinds of files: one source file a kind, both halves, one row in file_kinds[].
+ */
+
+/* Dump: a descriptor that is being looked at. */
+struct seen {
+	struct dump *d;
+	struct process *p;
+	int fd;	 /* in the process */
+	int lfd; /* an own duplicate, gone after the look */
+	struct stat st;
+	struct fdinfo info;
+	uint32_t flags;	     /* O_*, without O_CLOEXEC */
+	char link[PATH_MAX]; /* what /proc/PID/fd/N points to */
+};
+
+/* Dump: an open file. */
+struct open_file {
+	const struct file_kind *kind;
+	FileEntry *entry;
+	pid_t pid; /* where it was seen first */
+	int fd;
+	uint64_t dev, ino, pos;
+	uint32_t flags;
+	struct open_file *less, *greater; /* search tree */
+};
+
+struct pipe_table;
+struct socket_table;
+
+struct file_table {
+	struct open_file **files; /* in the order of their ids */
+	size_t nr, cap;
+	uint32_t last_id;
+	struct open_file *root;
+	struct idmap named; /* hash of device, inode, name -> struct named_file: mapped files and directories */
+	struct pipe_table *pipes;
+	struct socket_table *sockets;
+};
+
+/* Restore: an open file. */
+struct opened_file {
+	const struct file_kind *kind;
+	FileEntry *entry;
+	int fd;			  /* -1: not opened yet */
+	struct opened_file *next; /* for the kind: others of one pipe, ... */
+	bool used;		  /* a descriptor or a directory of some process */
+	struct process *first;	  /* the process whose task does the in-task part; NULL: none has a descriptor */
+};
+
+struct pipe_store;
+struct queue_store;
+
+struct file_opener {
+	struct opened_file *files;
+	size_t nr, cap;
+	struct idmap by_id; /* -> struct opened_file */
+	int base;	    /* own descriptors are at and above this */
+	int *fds;	    /* all of them */
+	size_t nr_fds, cap_fds;
+	struct idmap mapped; /* id << 32 | flags -> descriptor + 1 */
+	struct pipe_store *pipes;
+	struct queue_store *queues;
+};
+
+/**
+ * struct file_kind - A kind of file
+ *
+ * Dump: match() picks the kind by what the descriptor looks like; dump() fills the entry (id and type are set) and
+ * copies contents; it refuses what cannot be restored. peers() runs once after all descriptors of all processes;
+ * write() writes the kind's own images. Restore: read() reads the kind's own images; open() opens a file and puts it at
+ * f->fd with opener_keep() (it may open others on the way); connect() runs when all files are open; tell() appends what
+ * has to be done in the task, once its descriptors are in place: once for each open file, in the process f->first,
+ * where e is a descriptor of it; records() says how many calls that is at most. All return 0, or -errno with a
+ * sentence. Null pointers: nothing to do.
+ */
+struct file_kind {
+	FdTypes type;
+	const char *name; /* for messages */
+	size_t member;	  /* offset of its message's address in FileEntry */
+	size_t owner;	  /* offset of the FownEntry's address in the message; 0: elsewhere or none */
+	bool (*match)(const struct seen *s);
+	int (*dump)(struct seen *s, FileEntry *e);
+	int (*peers)(struct dump *d);
+	int (*write)(struct dump *d);
+	void (*free_dump)(struct file_table *t);
+	int (*read)(struct restore *r);
+	int (*open)(struct restore *r, struct opened_file *f);
+	int (*connect)(struct restore *r, struct opened_file *f);
+	int (*tell)(struct restore *r, struct process *p, const FdinfoEntry *e, struct opened_file *f, struct batch *b);
+	size_t (*records)(const FileEntry *e);
+	void (*free_restore)(struct file_opener *o);
+};
+
+extern const struct file_kind *const file_kinds[];
+extern const size_t nr_file_kinds;
+extern const struct file_kind reg_file_kind, pipe_kind, fifo_kind, eventfd_kind, epoll_kind, timerfd_kind,
+	signalfd_kind, inet_socket_kind, unix_socket_kind;
+
+/** file_refuse() - Say that a descriptor cannot be dumped: what it is, where, and @why with the way out. Return:
+ * -ENOTSUP
+ */
+int file_refuse(const struct seen *s, const char *what, const char *why);
+
+/** file_fail() - Say that a call failed on a descriptor while it was looked at. Return: -@code */
+int file_fail(const struct seen *s, int code, const char *what);
+
+/** file_owner() - Owner and signal of the open file, F_SETOWN(2const). Return: 0, or -errno with a sentence */
+int file_owner(struct seen *s, FownEntry **out);
+
+/** file_add() - An entry of its own for files.img, beside those that descriptors lead to. Return: 0, or -errno with a
+ * sentence */
+int file_add(struct dump *d, const struct file_kind *kind, FileEntry **out);
+
+/** file_at() - The open file behind descriptor @fd of @p, or NULL */
+struct open_file *file_at(struct dump *d, const struct process *p, int fd);
+
+/** process_fd() - The entry of descriptor @fd of @p, or NULL */
+FdinfoEntry *process_fd(const struct process *p, int fd);
+
+/** no_memory() - Return: -ENOMEM with a sentence */
+int no_memory(struct diag *diag);
+
+/**
+ * reg_file_entry() - The entry of a file with a name, without id, flags, position and owner
+ * @where: for messages, like "descriptor 3 of process 12"
+ *
+ * Return: 0, or -errno with a sentence (-ENOTSUP: the name does not lead to the file any more)
+ */
+int reg_file_entry(struct dump *d, const char *where, const char *name, const struct stat *st, RegFileEntry **out);
+
+/** reg_file_open() - Open the file of an entry and check that it is still the same. Return: a descriptor, or -errno
+ * with a sentence */
+int reg_file_open(struct restore *r, const RegFileEntry *e, uint32_t flags);
+
+/** opener_file() - The file with @id, or NULL */
+struct opened_file *opener_file(const struct restore *r, uint32_t id);
+
+/** opener_keep() - Move @fd (owned by this call) above all descriptors of the images. Return: the new one, or -errno
+ * with a sentence */
+int opener_keep(struct restore *r, int fd);
+
+/** opener_setup() - Status flags and signal of an open file. Return: 0, or -errno with a sentence */
+int opener_setup(struct restore *r, const struct opened_file *f, uint32_t flags, const FownEntry *owner);
+
+/** opener_fail() - Say that @call failed while a file of the images was restored. Return: -@code */
+int opener_fail(struct restore *r, int code, const struct opened_file *f, const char *call);
+
+/* socket_options.c */
+
+/** socket_options_dump() - Options that all sockets have. Return: 0, or -errno with a sentence */
+int socket_options_dump(struct seen *s, SkOptsEntry **out);
+
+/** socket_options_restore() - Set them. Return: 0, or -errno with a sentence */
+int socket_options_restore(struct restore *r, const struct opened_file *f, const SkOptsEntry *o);
+
+#endif

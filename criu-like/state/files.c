@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Open files, the dump half.
+ *
+ * Each descriptor is taken with pidfd_getfd(2), so that one can ask about it here without running anything in the
+ * process. Whether two descriptors lead to one open file is asked of kcmp(2). Its answer is an order, so the open files
+ * stand in a search tree: sorted by device, inode, flags and position first (no system call), by the kernel's order
+ * then. That order is random in memory addresses, so the tree stays flat without being balanced.
+ */
+#include "criu-like/state/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "common/arena.h"
+#include "common/cleanup.h"
+#include "common/util.h"
+#include "criu-like/inspect/kcmp.h"
+#include "criu-like/state/file_kind.h"
+
+#ifndef F_GETOWNER_UIDS
+#define F_GETOWNER_UIDS 17
+#endif
+
+const struct file_kind *const file_kinds[] = {
+	&reg_file_kind,
+	&pipe_kind,
+	&fifo_kind,
+};
+const size_t nr_file_kinds = ARRAY_SIZE(file_kinds);
+
+int no_memory(struct diag *diag)
+{
+	return diag_fail(diag, ENOMEM, "out of memory");
+}
+
+int file_refuse(const struct seen *s, const char *what, const char *why)
+{
+	return diag_fail(s->d->diag, ENOTSUP, "%s cannot be dumped: descriptor %d of process %d (%s): %s", what, s->fd,
+			 s->p->pid, s->link, why);
+}
+
+int file_fail(const struct seen *s, int code, const char *what)
+{
+	return diag_fail(s->d->diag, code, "%s failed for descriptor %d of process %d (%s): %s", what, s->fd, s->p->pid,
+			 s->link, strerror(code));
+}
+
+int file_owner(struct seen *s, FownEntry **out)
+{
+	FownEntry *o = arena_alloc(s->d->arena, sizeof(*o));
+	struct f_owner_ex owner;
+	uint32_t uids[2];
+	int sig;
+
+	if (!o)
+		return no_memory(s->d->diag);
+	fown_entry__init(o);
+	*out = o;
+	if (s->flags & O_PATH)
+		return 0;
+	sig = fcntl(s->lfd, F_GETSIG);
+	if (sig < 0 || fcntl(s->lfd, F_GETOWN_EX, &owner) < 0)
+		return file_fail(s, errno, "reading the owner");
+	o->signum = (uint32_t)sig;
+	if (!owner.pid)
+		return 0;
+	if (fcntl(s->lfd, F_GETOWNER_UIDS, uids) < 0)
+		return file_fail(s, errno, "reading the owner's ids");
+	o->pid_type = (uint32_t)owner.type;
+	o->pid = (uint32_t)owner.pid;
+	o->uid = uids[0];
+	o->euid = uids[1];
+	return 0;
+}
+
+/* @order: set to below, at or above zero */
+static int compare_seen(const struct seen *s, const struct open_file *f, int *order)
+{
+	const uint64_t a[] = { s->st.st_dev, s->st.st_ino, s->flags, s->info.pos };
+	const uint64_t b[] = { f->dev, f->ino, f->flags, f->pos };
+	int ret;
+
+	for (size_t i = 0; i < ARRAY_SIZE(a); i++)
+		if (a[i] != b[i]) {
+			*order = a[i] < b[i] ? -1 : 1;
+			return 0;
+		}
+	ret = kcmp_file(s->p->pid, s->fd, f->pid, f->fd);
+	if (ret < 0)
+		return file_fail(s, -ret, "kcmp");
+	*order = ret == 0 ? 0 : ret == 1 ? -1 : 1;
+	return 0;
+}
+
+/* Find the link of the tree where the open file of @s is, or belongs. */
+static int find_file(struct seen *s, struct open_file ***link)
+{
+	struct open_file **at = &s->d->files->root;
+	int order = 0, ret;
+
+	while (*at) {
+		ret = compare_seen(s, *at, &order);
+		if (ret < 0)
+			return ret;
+		if (!order)
+			break;
+		at = order < 0 ? &(*at)->less : &(*at)->greater;
+	}
+	*link = at;
+	return 0;
+}
+
+static int new_file(struct dump *d, const struct file_kind *kind, struct open_file **out)
+{
+	struct file_table *t = d->files;
+	struct open_file *f = arena_alloc(d->arena, sizeof(*f));
+	FileEntry *e = arena_alloc(d->arena, sizeof(*e));
+
+	if (!f || !e || grow(&t->files, t->nr, &t->cap, sizeof(*t->files)) < 0)
+		return no_memory(d->diag);
+	file_entry__init(e);
+	e->type = kind->type;
+	e->id = ++t->last_id;
+	f->kind = kind;
+	f->entry = e;
+	t->files[t->nr++] = f;
+	*out = f;
+	return 0;
+}
+
+int file_add(struct dump *d, const struct file_kind *kind, FileEntry **out)
+{
+	struct open_file *f;
+	int ret = new_file(d, kind, &f);
+
+	if (ret < 0)
+		return ret;
+	*out = f->entry;
+	return 0;
+}
+
+static int read_link(struct seen *s)
+{
+	char path[32];
+	ssize_t len;
+
+	snprintf(path, sizeof(path), "fd/%d", s->fd);
+	len = readlinkat(s->p->proc_fd, path, s->link, sizeof(s->link) - 1);
+	if (len < 0)
+		return file_fail(s, errno, "reading the name");
+	s->link[len] = '\0';
+	return 0;
+}
+
+/* An open file that was not seen before. */
+static int dump_new(struct seen *s, struct open_file **link)
+{
+	const struct file_kind *kind = NULL;
+	struct open_file *f;
+	int ret = read_link(s);
+
+	if (ret < 0)
+		return ret;
+	if (s->info.nr_locks)
+		return file_refuse(s, "a file lock", "file locks are not supported yet; let the program release it");
+	for (size_t i = 0; i < nr_file_kinds && !kind; i++)
+		if (file_kinds[i]->match(s))
+			kind = file_kinds[i];
+	if (!kind)
+		return file_refuse(s, "an open file of this kind",
+				   "it is not supported yet; close it in the program before the dump");
+	ret = new_file(s->d, kind, &f);
+	if (ret < 0)
+		return ret;
+	f->pid = s->p->pid;
+	f->fd = s->fd;
+	f->dev = s->st.st_dev;
+	f->ino = s->st.st_ino;
+	f->pos = s->info.pos;
+	f->flags = s->flags;
+	*link = f;
+	return kind->dump(s, f->entry);
+}
+
+static int look_at(struct seen *s, FdinfoEntry *e)
+{
+	struct open_file **link;
+	int ret;
+
+	if (fstat(s->lfd, &s->st) < 0)
+		return file_fail(s, errno, "fstat");
+	ret = fdinfo_read(s->p->proc_fd, s->fd, &s->info);
+	if (ret < 0)
+		return file_fail(s, -ret, "reading fdinfo");
+	s->flags = s->info.flags & ~(uint32_t)O_CLOEXEC;
+	ret = find_file(s, &link);
+	if (ret == 0 && !*link)
+		ret = dump_new(s, link);
+	if (ret < 0)
+		return ret;
+	e->fd = (uint32_t)s->fd;
+	e->id = (*link)->entry->id;
+	e->type = (*link)->entry->type;
+	e->flags = s->info.flags & O_CLOEXEC ? FD_CLOEXEC : 0;
+	return 0;
+}
+
+static int dump_descriptor(struct dump *d, struct process *p, int fd, FdinfoEntry *e)
+{
+	struct seen s = { .d = d, .p = p, .fd = fd };
+	int ret;
+
+	fdinfo_entry__init(e);
+	s.lfd = (int)syscall(SYS_pidfd_getfd, p->pidfd, fd, 0);
+	if (s.lfd < 0)
+		return diag_fail(d->diag, errno, "cannot get descriptor %d of process %d: %s", fd, p->pid,
+				 strerror(errno));
+	ret = look_at(&s, e);
+	fdinfo_free(&s.info);
+	close(s.lfd);
+	return ret;
+}
+
+int files_dump_process(struct dump *d, struct process *p)
+{
+	_cleanup_free_ int *fds = NULL;
+	FdinfoEntry *entries;
+	size_t nr;
+	int ret = proc_read_numbers(p->proc_fd, "fd", &fds, &nr);
+
+	if (ret < 0)
+		return diag_fail(d->diag, -ret, "cannot list the descriptors of process %d: %s", p->pid,
+				 strerror(-ret));
+	p->fds = arena_array(d->arena, nr + 1, sizeof(*p->fds));
+	entries = arena_array(d->arena, nr + 1, sizeof(*entries));
+	if (!p->fds || !entries)
+		return no_memory(d->diag);
+	for (p->nr_fds = 0; p->nr_fds < nr; p->nr_fds++) {
+		p->fds[p->nr_fds] = &entries[p->nr_fds];
+		ret = dump_descriptor(d, p, fds[p->nr_fds], &entries[p->nr_fds]);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+int files_dump_peers(struct dump *d)
+{
+	for (size_t i = 0; i < nr_file_kinds; i++) {
+		int ret = file_kinds[i]->peers ? file_kinds[i]->peers(d) : 0;
+
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+FdinfoEntry *process_fd(const struct process *p, int fd)
+{
+	size_t low = 0, high = p->nr_fds;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (p->fds[mid]->fd < (uint32_t)fd)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < p->nr_fds && p->fds[low]->fd == (uint32_t)fd ? p->fds[low] : NULL;
+}
+
+struct open_file *file_at(struct dump *d, const struct process *p, int fd)
+{
+	const FdinfoEntry *e = process_fd(p, fd);
+
+	return e ? d->files->files[e->id - 1] : NULL;
+}
+
+static int write_entries(struct dump *d, struct image_writer *w)
+{
+	for (size_t i = 0; i < d->files->nr; i++) {
+		int ret = image_put(w, d->files->files[i]->entry);
+
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+int files_write(struct dump *d)
+{
+	struct image_writer *w;
+	int ret = image_create(d->dir, IMG_FILES, 0, &w, d->diag);
+
+	if (ret < 0)
+		return ret;
+	ret = write_entries(d, w);
+	if (ret < 0) {
+		image_abandon(w);
+		return ret;
+	}
+	ret = image_finish(w);
+	for (size_t i = 0; i < nr_file_kinds && ret >= 0; i++)
+		if (file_kinds[i]->write)
+			ret = file_kinds[i]->write(d);
+	return ret;
+}
+
+int files_dump_init(struct dump *d)
+{
+	d->files = calloc(1, sizeof(*d->files));
+	return d->files ? 0 : no_memory(d->diag);
+}
+
+void files_dump_free(struct dump *d)
+{
+	if (!d->files)
+		return;
+	for (size_t i = 0; i < nr_file_kinds; i++)
+		if (file_kinds[i]->free_dump)
+			file_kinds[i]->free_dump(d->files);
+	idmap_free(&d->files->named);
+	free(d->files->files);
+	free(d->files);
+	d->files = NULL;
+}

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Files with a name: regular files, directories, device nodes without state of their own, O_PATH descriptors; and the
+ * same as mapped files, executables and directories of a process.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#include "common/arena.h"
+#include "common/cleanup.h"
+#include "common/util.h"
+#include "criu-like/inspect/build_id.h"
+#include "criu-like/state/file_kind.h"
+#include "criu-like/state/files.h"
+
+#define MEM_MAJOR 1
+#define KERNEL_O_TMPFILE 020000000 /* without O_DIRECTORY, as in the file's flags */
+
+/* A mapped file, an executable or a directory in files.img. */
+struct named_file {
+	uint64_t dev, ino;
+	const char *name;
+	uint32_t id;
+	struct named_file *next; /* same hash */
+};
+
+static int put_build_id(struct dump *d, const char *name, RegFileEntry *e)
+{
+	_cleanup_close_ int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	uint32_t words[BUILD_ID_MAX / 4] = { 0 };
+	int len = fd < 0 ? -errno : build_id_read(fd, (uint8_t *)words);
+
+	if (len < 0)
+		return diag_fail(d->diag, -len, "cannot read %s: %s", name, strerror(-len));
+	if (!len)
+		return 0;
+	e->n_build_id = ((size_t)len + 3) / 4;
+	e->build_id = arena_array(d->arena, e->n_build_id, sizeof(uint32_t));
+	if (!e->build_id)
+		return no_memory(d->diag);
+	memcpy(e->build_id, words, e->n_build_id * sizeof(uint32_t));
+	return 0;
+}
+
+/* The name must lead to the same file when it is opened again. */
+static int check_name(struct dump *d, const char *where, const char *name, const struct stat *st)
+{
+	struct stat now;
+
+	if (!strncmp(name, "/proc/", 6) && name[6] >= '0' && name[6] <= '9')
+		return diag_fail(d->diag, ENOTSUP,
+				 "%s is %s, which does not exist before the process does: close it before the dump",
+				 where, name);
+	if (name[0] == '/' && lstat(name, &now) == 0 && now.st_dev == st->st_dev && now.st_ino == st->st_ino)
+		return 0;
+	if (st->st_nlink == 0 || strstr(name, " (deleted)"))
+		return diag_fail(d->diag, ENOTSUP,
+				 "%s is the deleted file %s, which is not supported yet: close it before the dump",
+				 where, name);
+	return diag_fail(d->diag, ENOTSUP,
+			 "%s is %s, but that name does not lead to the file from here (another mount namespace, or "
+			 "something mounted over it): dump from where it does",
+			 where, name);
+}
+
+int reg_file_entry(struct dump *d, const char *where, const char *name, const struct stat *st, RegFileEntry **out)
+{
+	RegFileEntry *e = arena_alloc(d->arena, sizeof(*e));
+	FownEntry *owner = arena_alloc(d->arena, sizeof(*owner));
+	int ret = check_name(d, where, name, st);
+
+	if (ret < 0)
+		return ret;
+	if (!e || !owner)
+		return no_memory(d->diag);
+	reg_file_entry__init(e);
+	fown_entry__init(owner);
+	e->fown = owner;
+	e->name = arena_strdup(d->arena, name);
+	e->has_mode = true;
+	e->mode = st->st_mode;
+	e->has_size = S_ISREG(st->st_mode);
+	e->size = e->has_size ? (uint64_t)st->st_size : 0;
+	*out = e;
+	return e->name ? 0 : no_memory(d->diag);
+}
+
+static bool reg_match(const struct seen *s)
+{
+	if (S_ISCHR(s->st.st_mode) || S_ISBLK(s->st.st_mode))
+		return s->flags & O_PATH || (S_ISCHR(s->st.st_mode) && major(s->st.st_rdev) == MEM_MAJOR);
+	if (s->flags & O_PATH)
+		return s->link[0] == '/';
+	return (S_ISREG(s->st.st_mode) || S_ISDIR(s->st.st_mode)) && s->link[0] == '/' &&
+	       strncmp(s->link, "/memfd:", 7) != 0;
+}
+
+static int reg_dump(struct seen *s, FileEntry *fe)
+{
+	char where[64];
+	RegFileEntry *e;
+	int ret;
+
+	snprintf(where, sizeof(where), "descriptor %d of process %d", s->fd, s->p->pid);
+	ret = reg_file_entry(s->d, where, s->link, &s->st, &e);
+	if (ret < 0)
+		return ret;
+	e->id = fe->id;
+	e->flags = s->flags;
+	e->pos = s->info.pos;
+	if ((e->flags & O_ACCMODE) == O_WRONLY && e->flags & O_APPEND)
+		e->has_size = false; /* others may have appended as well */
+	fe->reg = e;
+	return file_owner(s, &e->fown);
+}
+
+static uint64_t hash_name(uint64_t dev, uint64_t ino, const char *name)
+{
+	uint64_t h = 0xcbf29ce484222325ULL ^ dev ^ ino << 20;
+
+	for (; *name; name++)
+		h = (h ^ (uint8_t)*name) * 0x100000001b3ULL;
+	return h;
+}
+
+/* Find the named file that was added for the same device, inode and name. */
+static struct named_file *find_named(struct dump *d, uint64_t dev, uint64_t ino, const char *name)
+{
+	struct named_file *n = idmap_get(&d->files->named, hash_name(dev, ino, name));
+
+	while (n && (n->dev != dev || n->ino != ino || strcmp(n->name, name) != 0))
+		n = n->next;
+	return n;
+}
+
+/**
+ * add_named() - Add the file behind a link of /proc/PID
+ * @dev, @ino, @name: how it will be found again
+ * @link: path of the link under the process's directory
+ */
+static int add_named(struct dump *d, struct process *p, uint64_t dev, uint64_t ino, const char *name, const char *link,
+		     uint32_t *id)
+{
+	struct named_file *n = arena_alloc(d->arena, sizeof(*n));
+	uint64_t hash = hash_name(dev, ino, name);
+	char target[PATH_MAX], where[96];
+	struct stat st;
+	FileEntry *fe;
+	ssize_t len;
+	int ret;
+
+	if (!n)
+		return no_memory(d->diag);
+	len = readlinkat(p->proc_fd, link, target, sizeof(target) - 1);
+	if (len < 0 || fstatat(p->proc_fd, link, &st, 0) < 0)
+		return diag_fail(d->diag, errno, "cannot follow /proc/%d/%s: %s", p->pid, link, strerror(errno));
+	target[len] = '\0';
+	ret = file_add(d, &reg_file_kind, &fe);
+	if (ret < 0)
+		return ret;
+	snprintf(where, sizeof(where), "%s of process %d", link, p->pid);
+	ret = reg_file_entry(d, where, target, &st, &fe->reg);
+	if (ret == 0 && S_ISREG(st.st_mode))
+		ret = put_build_id(d, target, fe->reg);
+	if (ret < 0)
+		return ret;
+	fe->reg->id = fe->id;
+	*n = (struct named_file){ .dev = dev, .ino = ino, .name = arena_strdup(d->arena, name), .id = fe->id };
+	n->next = idmap_get(&d->files->named, hash);
+	if (!n->name || idmap_put(&d->files->named, hash, n) < 0)
+		return no_memory(d->diag);
+	*id = fe->id;
+	return 0;
+}
+
+int files_dump_link(struct dump *d, struct process *p, const char *name, uint32_t *id)
+{
+	struct named_file *n;
+	char target[PATH_MAX];
+	struct stat st;
+	ssize_t len = readlinkat(p->proc_fd, name, target, sizeof(target) - 1);
+
+	if (len < 0 || fstatat(p->proc_fd, name, &st, 0) < 0)
+		return diag_fail(d->diag, errno, "cannot follow /proc/%d/%s: %s", p->pid, name, strerror(errno));
+	target[len] = '\0';
+	n = find_named(d, st.st_dev, st.st_ino, target);
+	if (!n)
+		return add_named(d, p, st.st_dev, st.st_ino, target, name, id);
+	*id = n->id;
+	return 0;
+}
+
+int files_dump_area(struct dump *d, struct process *p, const struct area *a, uint32_t *id, uint32_t *fdflags)
+{
+	uint64_t dev = makedev(a->dev_major, a->dev_minor);
+	struct named_file *n = find_named(d, dev, a->ino, a->name);
+	char link[64];
+
+	/* A private mapping never writes to its file; a shared one may when its file was open for writing. */
+	*fdflags = a->shared && a->vm_flags & AREA_VM_MAYWRITE ? O_RDWR : O_RDONLY;
+	if (n) {
+		*id = n->id;
+		return 0;
+	}
+	snprintf(link, sizeof(link), "map_files/%lx-%lx", (unsigned long)a->start, (unsigned long)a->end);
+	return add_named(d, p, dev, a->ino, a->name, link, id);
+}
+
+static int check_build_id(struct restore *r, const RegFileEntry *e, const struct stat *st)
+{
+	_cleanup_close_ int fd = -1;
+	uint32_t words[BUILD_ID_MAX / 4] = { 0 };
+	int len;
+
+	if (!e->n_build_id || !S_ISREG(st->st_mode))
+		return 0;
+	fd = open(e->name, O_RDONLY | O_CLOEXEC);
+	len = fd < 0 ? -errno : build_id_read(fd, (uint8_t *)words);
+	if (len < 0)
+		return diag_fail(r->diag, -len, "cannot read %s: %s", e->name, strerror(-len));
+	if (((size_t)len + 3) / 4 == e->n_build_id && !memcmp(words, e->build_id, (size_t)len))
+		return 0;
+	return diag_fail(r->diag, ESTALE,
+			 "%s has another build-id than at the dump: put back the version that the process was using",
+			 e->name);
+}
+
+/* The file must be the one of the dump. */
+static int check_file(struct restore *r, const RegFileEntry *e, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return diag_fail(r->diag, errno, "cannot stat %s: %s", e->name, strerror(errno));
+	if (e->has_mode && e->mode != st.st_mode)
+		return diag_fail(r->diag, ESTALE,
+				 "%s has mode %o, at the dump it was %o: restore its type and permissions", e->name,
+				 st.st_mode, e->mode);
+	if (e->has_size && S_ISREG(st.st_mode) && e->size != (uint64_t)st.st_size)
+		return diag_fail(r->diag, ESTALE,
+				 "%s has a size of %lld bytes, at the dump it was %llu: put back the file as it was",
+				 e->name, (long long)st.st_size, (unsigned long long)e->size);
+	return check_build_id(r, e, &st);
+}
+
+int reg_file_open(struct restore *r, const RegFileEntry *e, uint32_t flags)
+{
+	_cleanup_close_ int fd = -1;
+	int ret;
+
+	flags &= ~(uint32_t)(O_CREAT | O_EXCL | O_TRUNC | O_ASYNC | KERNEL_O_TMPFILE);
+	fd = open(e->name, (int)(flags | O_CLOEXEC | O_NOCTTY));
+	if (fd < 0)
+		return diag_fail(r->diag, errno, "cannot open %s, which the process had open: %s", e->name,
+				 strerror(errno));
+	ret = check_file(r, e, fd);
+	return ret < 0 ? ret : TAKE_FD(fd);
+}
+
+static int reg_open(struct restore *r, struct opened_file *f)
+{
+	const RegFileEntry *e = f->entry->reg;
+	int fd = reg_file_open(r, e, e->flags);
+
+	if (fd < 0)
+		return fd;
+	fd = opener_keep(r, fd);
+	if (fd < 0)
+		return fd;
+	f->fd = fd;
+	if (e->pos && e->pos != UINT64_MAX && lseek(fd, (off_t)e->pos, SEEK_SET) < 0)
+		return diag_fail(r->diag, errno, "cannot set the position in %s: %s", e->name, strerror(errno));
+	if (e->flags & O_PATH)
+		return 0;
+	return opener_setup(r, f, e->flags, e->fown);
+}
+
+const struct file_kind reg_file_kind = {
+	.type = FD_TYPES__REG,
+	.name = "file",
+	.member = offsetof(FileEntry, reg),
+	.owner = offsetof(RegFileEntry, fown),
+	.match = reg_match,
+	.dump = reg_dump,
+	.open = reg_open,
+};
