@@ -64,8 +64,8 @@ class Tool:
     def must(self, name, images, *options):
         status, said = self.run(name, images, *options)
         if status:
-            log = tail(os.path.join(images, f"{name}.log"))
-            raise Failure(f"{os.path.basename(self.path)} {name} ended with {status}: {said}{log}")
+            log = os.path.join(images, f"{name}.log")
+            raise Failure(f"{os.path.basename(self.path)} {name} ended with {status}: {said}{tail(log, 5)}{log}")
 
     def dump(self, pid, images, *options):
         os.makedirs(images, exist_ok=True)
@@ -172,7 +172,7 @@ class Program:
         child.returncode = 0  # it is waited for by pid, also after it was restored
         self.pid = child.pid
         with open(fifo) as f:
-            said = f.read()
+            said = f.readline()
         if said != "ready\n":
             wait_exit(self.pid)
             verdict = self.verdict()
@@ -195,12 +195,12 @@ class Program:
 
     def verify(self):
         """Tell it to verify its state, and take the verdict."""
-        if os.path.exists(self.result):
-            os.unlink(self.result)
+        check(not os.path.exists(self.result), f"{self.name}, before it was told to verify: {self.verdict()}")
         os.kill(self.pid, signal.SIGUSR2)
         status = wait_exit(self.pid)
         verdict = self.verdict()
         check(verdict == "pass" and not status, f"{self.name}: {verdict}, ended with {status} {tail(self.output)}")
+        os.unlink(self.result)
 
 
 def proc_report():

@@ -98,6 +98,13 @@ static void test_ready(void)
 	test_ready_fd = -1;
 }
 
+/* For a child forked before test_ready(), which is the parent's to say. */
+static void test_forked(void)
+{
+	close(test_ready_fd);
+	test_ready_fd = -1;
+}
+
 static void test_wait(void)
 {
 	sigset_t set;
