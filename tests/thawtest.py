@@ -188,8 +188,8 @@ class Program:
             return "no verdict"
 
     def gone(self):
-        """After a dump without --leave-running: the process has been killed."""
-        status = wait_exit(self.pid)
+        """After a dump without --leave-running: the tree has been killed; take the zombies, so that the pids are free."""
+        status = reap_all().get(self.pid)
         check(status == -signal.SIGKILL, f"after the dump {self.name} ended with {status}, not by SIGKILL; "
                                          f"{self.verdict()}")
 
