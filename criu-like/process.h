@@ -111,7 +111,8 @@ struct restore {
  * into the images' messages (t->core and so on), with the index of the kind's first record. Kinds read from outside
  * have no ask(). check() runs before anything in the task has been touched and refuses what cannot be restored.
  * Restore: tell() appends the system calls that set the state to the thread's list. The list runs after the task's
- * memory is in place (or being served), in table order.
+ * memory is in place (or being served), in table order. apply() does from outside what cannot be told, after the list
+ * has run and before the thread is released.
  * All return 0, or -errno with a sentence in the diag. Null pointers: nothing to do there.
  */
 struct state_kind {
@@ -121,6 +122,7 @@ struct state_kind {
 	int (*ask)(struct dump *d, struct process *p, struct thread *t, struct batch *b);
 	int (*take)(struct dump *d, struct process *p, struct thread *t, struct batch *b, size_t first);
 	int (*tell)(struct restore *r, struct process *p, struct thread *t, struct batch *b);
+	int (*apply)(struct restore *r, struct process *p, struct thread *t);
 };
 
 #endif
