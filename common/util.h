@@ -7,8 +7,9 @@
 #include <sys/types.h>
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#undef PAGE_SIZE /* <sys/user.h> has one too */
+#ifndef PAGE_SIZE /* <sys/user.h> has it too */
 #define PAGE_SIZE 4096UL
+#endif
 #define PAGE_ALIGNED(x) (!((uint64_t)(x) & (PAGE_SIZE - 1)))
 #define PAGE_UP(x) (((uint64_t)(x) + PAGE_SIZE - 1) & ~(uint64_t)(PAGE_SIZE - 1))
 #define PAGE_DOWN(x) ((uint64_t)(x) & ~(uint64_t)(PAGE_SIZE - 1))

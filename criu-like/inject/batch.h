@@ -91,4 +91,14 @@ int64_t batch_result(const struct batch *b, size_t idx);
 /** batch_record_at() - Record @idx; NULL when out of range */
 struct batch_record *batch_record_at(const struct batch *b, size_t idx);
 
+/** batch_record_address() - Where record @idx is in the task */
+uint64_t batch_record_address(const struct batch *b, size_t idx);
+
+struct batch_span {
+	size_t offset, len; /* bytes in the region */
+};
+
+/** batch_used() - The two spans of the region that hold something: stub with records, and data */
+void batch_used(const struct batch *b, struct batch_span span[2]);
+
 #endif

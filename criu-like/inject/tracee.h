@@ -15,23 +15,33 @@
 struct tracee {
 	pid_t tid; /* 0: not traced */
 	pid_t tgid;
+	bool taken;			   /* registers and mask below are its own */
 	bool group_stopped;		   /* it was in a group stop when seized */
 	uint64_t sigmask;		   /* its own blocked signals, put back at the release */
 	struct user_regs_struct regs;	   /* its own registers, put back at the release */
 	struct user_regs_struct stub_regs; /* scratch: what the remote calls run with */
 };
 
-/** tracee_seize() - PTRACE_SEIZE and PTRACE_INTERRUPT without waiting. Return: 0, or -errno (-ESRCH: it is gone) */
-int tracee_seize(struct tracee *t, pid_t tgid, pid_t tid);
+/**
+ * tracee_seize() - PTRACE_SEIZE and PTRACE_INTERRUPT without waiting
+ * @options: PTRACE_O_* beside TRACESYSGOOD
+ *
+ * Return: 0, or -errno (-ESRCH: it is gone)
+ */
+int tracee_seize(struct tracee *t, pid_t tgid, pid_t tid, unsigned long options);
 
 /**
  * tracee_wait() - Wait until @t is in its stop, and read its registers and signal mask
  *
- * All signals are then blocked in it (the stub must not be disturbed) until tracee_release().
+ * SIGCHLD must be blocked in the caller. All signals are then blocked in it (the stub must not be disturbed) until
+ * tracee_release().
  *
  * Return: 0, or -errno (-ESRCH: it died meanwhile)
  */
 int tracee_wait(struct tracee *t);
+
+/** tracee_adopt() - As tracee_wait(), for a task that was born attached (CLONE_PTRACE). Return: 0, or -errno */
+int tracee_adopt(struct tracee *t, pid_t tgid, pid_t tid);
 
 /** tracee_release() - Put registers and mask back and detach; a group-stopped task stays stopped. Return: 0 or -errno
  */
@@ -60,5 +70,11 @@ int tracee_start_list(struct tracee *t, const struct batch *b, size_t first);
  * Return: 0, or -errno (-ESRCH: it died)
  */
 int tracee_finish_list(struct tracee *t, const struct batch *b, size_t *stopped_at);
+
+/** tracee_bury() - Wait until a task that is being killed, or that ends itself, has ended */
+void tracee_bury(struct tracee *t);
+
+/** tracee_rseq() - PTRACE_GET_RSEQ_CONFIGURATION into @conf. Return: bytes, or -errno */
+int tracee_rseq(const struct tracee *t, void *conf, size_t size);
 
 #endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef THAW_INJECT_ARCH_H
+#define THAW_INJECT_ARCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/user.h>
+
+#include "common/arena.h"
+#include "common/diag.h"
+#include "criu-like/inject/batch.h"
+#include "images/proto/all.h"
+
+/* Everything that knows the CPU. Another CPU gives the same functions in a folder of its own. */
+
+#define ARCH_MACHINE CORE_ENTRY__MARCH__X86_64
+#define ARCH_TASK_SIZE 0x7ffffffff000ULL
+#define ARCH_SYSCALL_INSN "\x0f\x05"
+
+/** The stub's machine code (stub.S). */
+extern const uint8_t batch_stub_start[], batch_stub_end[];
+
+/** arch_regs_list() - Make @regs walk records from @record on, in the stub at @stub */
+void arch_regs_list(struct user_regs_struct *regs, uint64_t stub, uint64_t record, pid_t tgid, pid_t tid);
+
+/** arch_regs_record() - The record that the stub stands at */
+uint64_t arch_regs_record(const struct user_regs_struct *regs);
+
+/** arch_regs_syscall() - Make @regs do one system call at the instruction @insn */
+void arch_regs_syscall(struct user_regs_struct *regs, uint64_t insn, long nr, const uint64_t arg[6]);
+
+/** arch_regs_result() - The result of a system call */
+int64_t arch_regs_result(const struct user_regs_struct *regs);
+
+/**
+ * arch_dump_regs() - Registers and extended state of a stopped task into its core message
+ * @core: its thread_info is filled, from @a
+ * @regs: general registers, already read
+ *
+ * Return: 0, or -errno with a sentence
+ */
+int arch_dump_regs(struct arena *a, pid_t tid, const struct user_regs_struct *regs, CoreEntry *core, struct diag *diag);
+
+/**
+ * arch_check_core() - Does the message hold a state that this CPU can run?
+ * Return: 0, or -errno with a sentence that names the missing feature
+ */
+int arch_check_core(const CoreEntry *core, pid_t tid, struct diag *diag);
+
+/**
+ * arch_restore_regs() - Extended state into a stopped task at once, general registers into @regs for its release
+ * Return: 0, or -errno with a sentence
+ */
+int arch_restore_regs(pid_t tid, const CoreEntry *core, struct user_regs_struct *regs, struct diag *diag);
+
+/** arch_tell_vdso() - Append the call that maps [vvar] and [vdso], both from @start on (arch_prctl(2)) */
+void arch_tell_vdso(struct batch *b, uint64_t start);
+
+#endif

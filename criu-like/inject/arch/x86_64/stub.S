@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The stub that walks a list of records in another task (batch.h has the layout). It uses registers only: no stack, no
+ * relocation, no memory but the records, so that it runs in a task whose whole memory is being replaced.
+ *
+ * In:	r12	the record to begin with
+ *	r13	the task's thread group id
+ *	r14	the task's thread id
+ * It ends by stopping itself with SIGSTOP, which the tracer swallows; r12 then is the record that it stopped at.
+ * (A trap would reset the task's own disposition of SIGTRAP.)
+ */
+#include <sys/syscall.h>
+
+#define REC_ARG(n)	(8 + 8 * (n))
+#define REC_RESULT	56
+#define REC_FLAGS	64
+#define REC_LINK	72
+#define REC_SIZE	80
+
+#define FLAG_MUST	1
+#define FLAG_STORE	2
+#define FLAG_END	4
+
+	.text
+	.globl	batch_stub_start, batch_stub_end
+	.type	batch_stub_start, @object
+batch_stub_start:
+next:	testl	$FLAG_END, REC_FLAGS(%r12)
+	jnz	stop
+	movq	(%r12), %rax
+	movq	REC_ARG(0)(%r12), %rdi
+	movq	REC_ARG(1)(%r12), %rsi
+	movq	REC_ARG(2)(%r12), %rdx
+	movq	REC_ARG(3)(%r12), %r10
+	movq	REC_ARG(4)(%r12), %r8
+	movq	REC_ARG(5)(%r12), %r9
+	syscall
+	movq	%rax, REC_RESULT(%r12)
+	cmpq	$-4096, %rax
+	ja	failed
+	testl	$FLAG_STORE, REC_FLAGS(%r12)
+	jz	done
+	movq	REC_LINK(%r12), %rcx
+	movq	%rax, (%rcx)
+done:	addq	$REC_SIZE, %r12
+	jmp	next
+failed:	testl	$FLAG_MUST, REC_FLAGS(%r12)
+	jz	done
+stop:	movl	$SYS_tgkill, %eax
+	movq	%r13, %rdi
+	movq	%r14, %rsi
+	movl	$19, %edx	/* SIGSTOP */
+	syscall
+	jmp	stop
+batch_stub_end:
+	.section .note.GNU-stack, "", @progbits

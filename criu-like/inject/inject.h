@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef THAW_INJECT_INJECT_H
+#define THAW_INJECT_INJECT_H
+
+#include <stdint.h>
+
+#include "common/diag.h"
+#include "criu-like/inject/batch.h"
+#include "criu-like/inject/tracee.h"
+
+/* A batch's region in a frozen process, and the way to it. */
+struct injection {
+	struct batch batch;
+	struct tracee *leader;
+	int mem_fd;    /* /proc/PID/mem, not owned */
+	uint64_t insn; /* a `syscall` instruction in the process */
+	size_t size;   /* bytes of the region, 0: none */
+};
+
+/**
+ * inject_open() - Map a region for a batch in a frozen process
+ * @inj: to fill; inject_close() takes it also after a failure
+ * @leader: a stopped thread of the process, kept by the caller
+ * @mem_fd: /proc/PID/mem opened to read and write, kept by the caller
+ * @code: an executable area of the process that holds a `syscall` instruction, its vDSO
+ * @code_len: bytes of it
+ * @max_records: records that the region can hold
+ * @data_cap: bytes of data that it can hold
+ *
+ * Return: 0, or -errno with a sentence
+ */
+int inject_open(struct injection *inj, struct tracee *leader, int mem_fd, uint64_t code, size_t code_len,
+		size_t max_records, size_t data_cap, struct diag *diag);
+
+/** inject_write() - Put stub, records and data into the process. Return: 0, or -errno with a sentence */
+int inject_write(struct injection *inj, struct diag *diag);
+
+/** inject_read() - Fetch results and data. Return: 0, or -errno with a sentence */
+int inject_read(struct injection *inj, struct diag *diag);
+
+/** inject_close() - Unmap the region. Return: 0, or -errno with a sentence */
+int inject_close(struct injection *inj, struct diag *diag);
+
+#endif

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A task under ptrace.
+ *
+ * Theory of operation. A task is seized (PTRACE_SEIZE sends no signal) and interrupted; it then stands in a stop with
+ * PTRACE_EVENT_STOP. While it is ours all its signals are blocked: a handler must not run on top of the stub. To run a
+ * list, the tracer points the registers at the stub and continues; the list ends with a SIGSTOP that the task sends to
+ * itself, seen here as a signal-delivery stop and swallowed at the next resume. At the release its own registers and
+ * mask are put back. Raw registers are put back as they were read, orig_rax included: so an interrupted system call is
+ * restarted by the kernel with the right semantics.
+ *
+ * A task that was group-stopped gives one extra PTRACE_EVENT_STOP after a resume; it is resumed again.
+ */
+#include "criu-like/inject/tracee.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "criu-like/inject/arch.h"
+
+#define STOP_SYSCALL (SIGTRAP | 0x80)
+
+#ifndef PTRACE_EVENT_STOP
+#define PTRACE_EVENT_STOP 128
+#endif
+#ifndef PTRACE_GET_RSEQ_CONFIGURATION
+#define PTRACE_GET_RSEQ_CONFIGURATION 0x420f
+#endif
+
+static int event_of(int status)
+{
+	return status >> 16;
+}
+
+static int signal_of(int status)
+{
+	return WSTOPSIG(status);
+}
+
+/*
+ * Wait for the next stop. Sleeps in sigtimedwait() with SIGCHLD blocked rather than in waitpid(), so that SIGINT and
+ * the like, which the commands block too, end the wait: -EINTR. They stay pending for the caller to see.
+ */
+static int wait_stop(pid_t tid, int *status)
+{
+	static const struct timespec tick = { .tv_nsec = 50 * 1000 * 1000 };
+	sigset_t wake, pending;
+
+	sigemptyset(&wake);
+	sigaddset(&wake, SIGCHLD);
+	for (;;) {
+		pid_t got = waitpid(tid, status, __WALL | WNOHANG);
+
+		if (got < 0)
+			return errno == ECHILD ? -ESRCH : -errno;
+		if (got == tid)
+			return WIFSTOPPED(*status) ? 0 : -ESRCH;
+		sigtimedwait(&wake, NULL, &tick);
+		if (!sigpending(&pending) && (sigismember(&pending, SIGINT) || sigismember(&pending, SIGTERM)))
+			if (waitpid(tid, status, __WALL | WNOHANG | WNOWAIT) == 0)
+				return -EINTR;
+	}
+}
+
+static int get_regs(pid_t tid, struct user_regs_struct *regs)
+{
+	struct iovec iov = { .iov_base = regs, .iov_len = sizeof(*regs) };
+
+	return ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, &iov) < 0 ? -errno : 0;
+}
+
+static int set_regs(pid_t tid, const struct user_regs_struct *regs)
+{
+	struct iovec iov = { .iov_base = (void *)regs, .iov_len = sizeof(*regs) };
+
+	return ptrace(PTRACE_SETREGSET, tid, NT_PRSTATUS, &iov) < 0 ? -errno : 0;
+}
+
+static int set_sigmask(pid_t tid, uint64_t mask)
+{
+	return ptrace(PTRACE_SETSIGMASK, tid, sizeof(mask), &mask) < 0 ? -errno : 0;
+}
+
+int tracee_seize(struct tracee *t, pid_t tgid, pid_t tid, unsigned long options)
+{
+	if (ptrace(PTRACE_SEIZE, tid, NULL, PTRACE_O_TRACESYSGOOD | options) < 0)
+		return -errno;
+	*t = (struct tracee){ .tid = tid, .tgid = tgid };
+	return ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0 ? -errno : 0;
+}
+
+/* In its stop: what it must get back. */
+static int take_over(struct tracee *t)
+{
+	int ret = get_regs(t->tid, &t->regs);
+
+	if (ret)
+		return ret;
+	if (ptrace(PTRACE_GETSIGMASK, t->tid, sizeof(t->sigmask), &t->sigmask) < 0)
+		return -errno;
+	t->stub_regs = t->regs;
+	t->taken = true;
+	return set_sigmask(t->tid, ~0ULL);
+}
+
+int tracee_wait(struct tracee *t)
+{
+	for (;;) {
+		int status, ret = wait_stop(t->tid, &status);
+
+		if (ret)
+			return ret;
+		if (event_of(status) == PTRACE_EVENT_STOP) {
+			t->group_stopped = signal_of(status) != SIGTRAP;
+			return take_over(t);
+		}
+		/* A signal came first: let it be delivered, the interrupt still stands. */
+		if (ptrace(PTRACE_CONT, t->tid, NULL, event_of(status) ? 0 : signal_of(status)) < 0)
+			return -errno;
+	}
+}
+
+int tracee_adopt(struct tracee *t, pid_t tgid, pid_t tid)
+{
+	*t = (struct tracee){ .tid = tid, .tgid = tgid };
+	return tracee_wait(t);
+}
+
+int tracee_release(struct tracee *t)
+{
+	int ret = 0;
+
+	if (!t->tid)
+		return 0;
+	if (t->taken) {
+		ret = set_regs(t->tid, &t->regs);
+		if (!ret)
+			ret = set_sigmask(t->tid, t->sigmask);
+	}
+	if (ptrace(PTRACE_DETACH, t->tid, NULL, NULL) < 0 && !ret)
+		ret = -errno;
+	t->tid = 0;
+	return ret;
+}
+
+/* Resume with @request and wait for a stop; what a group stop adds is passed over. */
+static int resume(struct tracee *t, int request, int *status)
+{
+	do {
+		int ret;
+
+		if (ptrace(request, t->tid, NULL, 0) < 0)
+			return -errno;
+		do {
+			ret = wait_stop(t->tid, status);
+		} while (ret == -EINTR);
+		if (ret)
+			return ret;
+	} while (event_of(*status) == PTRACE_EVENT_STOP);
+	return 0;
+}
+
+int tracee_syscall(struct tracee *t, uint64_t insn, long nr, const uint64_t arg[6], int64_t *result)
+{
+	int ret, status;
+
+	arch_regs_syscall(&t->stub_regs, insn, nr, arg);
+	ret = set_regs(t->tid, &t->stub_regs);
+	for (int stop = 0; !ret && stop < 2; stop++) { /* at its entry, at its exit */
+		ret = resume(t, PTRACE_SYSCALL, &status);
+		if (!ret && signal_of(status) != STOP_SYSCALL)
+			ret = -EPROTO;
+	}
+	if (!ret)
+		ret = get_regs(t->tid, &t->stub_regs);
+	if (!ret)
+		*result = arch_regs_result(&t->stub_regs);
+	return ret;
+}
+
+int tracee_start_list(struct tracee *t, const struct batch *b, size_t first)
+{
+	int ret;
+
+	arch_regs_list(&t->stub_regs, b->remote, batch_record_address(b, first), t->tgid, t->tid);
+	ret = set_regs(t->tid, &t->stub_regs);
+	if (ret)
+		return ret;
+	return ptrace(PTRACE_CONT, t->tid, NULL, 0) < 0 ? -errno : 0;
+}
+
+int tracee_finish_list(struct tracee *t, const struct batch *b, size_t *stopped_at)
+{
+	struct user_regs_struct regs;
+	int status, ret;
+
+	do {
+		ret = wait_stop(t->tid, &status);
+	} while (ret == -EINTR);
+	if (!ret && event_of(status) == PTRACE_EVENT_STOP)
+		ret = resume(t, PTRACE_CONT, &status);
+	if (!ret && signal_of(status) != SIGSTOP)
+		ret = -EPROTO;
+	if (!ret)
+		ret = get_regs(t->tid, &regs);
+	if (!ret)
+		*stopped_at = (arch_regs_record(&regs) - batch_record_address(b, 0)) / sizeof(struct batch_record);
+	return ret;
+}
+
+void tracee_bury(struct tracee *t)
+{
+	int status;
+
+	for (;;) {
+		pid_t got = waitpid(t->tid, &status, __WALL);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got != t->tid || !WIFSTOPPED(status))
+			break;
+		ptrace(PTRACE_CONT, t->tid, NULL, event_of(status) ? 0 : signal_of(status)); /* on its way to the end */
+	}
+	t->tid = 0;
+}
+
+int tracee_rseq(const struct tracee *t, void *conf, size_t size)
+{
+	long ret = ptrace(PTRACE_GET_RSEQ_CONFIGURATION, t->tid, size, conf);
+
+	return ret < 0 ? -errno : (int)ret;
+}
