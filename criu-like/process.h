@@ -7,11 +7,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "common/arena.h"
 #include "common/diag.h"
-#include "criu-like/inject/batch.h"
+#include "criu-like/inject/inject.h"
 #include "criu-like/inject/tracee.h"
 #include "criu-like/inspect/proc.h"
 #include "images/image.h"
+#include "images/pagestore.h"
 #include "images/proto/all.h"
 
 /*
@@ -36,14 +38,22 @@ struct process {
 	pid_t pid, ppid, pgid, sid; /* ppid is 0 for the root of the tree */
 	struct process *parent;
 	struct thread *threads; /* the first is the leader */
-	size_t nr_threads;
+	size_t nr_threads, cap_threads;
 	int proc_fd; /* dump: /proc/PID, O_PATH */
 	int pidfd;
 	struct proc_status status; /* dump */
 	struct proc_stat stat;	   /* dump */
 	struct area *areas;	   /* dump: its VMAs, ascending */
 	size_t nr_areas;
-	struct batch batch; /* dump: the region in the frozen process */
+	struct injection inj;	/* dump: the batch's region in the frozen process */
+	int mem_fd;		/* /proc/PID/mem */
+	struct pagemap pagemap; /* restore */
+	int uffd;		/* restore: its userfaultfd, -1: none */
+	int uffd_remote;	/* the task's own descriptor of it */
+	size_t uffd_record;	/* the record that made it */
+	bool *covered;		/* restore: for each VMA, is it registered? */
+	bool zombie, stopped;
+	size_t brk_record;
 	MmEntry *mm;
 	FsEntry *fs;
 	TaskKobjIdsEntry *ids;
@@ -53,8 +63,21 @@ struct process {
 
 struct tree {
 	struct process **procs; /* parents before children */
-	size_t nr;
+	size_t nr, cap;
 };
+
+/** tree_add() - Add a process below @parent (NULL: the root). Return: it, or NULL when out of memory */
+struct process *tree_add(struct tree *tree, pid_t pid, struct process *parent);
+
+/** tree_find() - Return: the process with that pid, or NULL */
+struct process *tree_find(const struct tree *tree, pid_t pid);
+
+/** process_add_thread() - Add a thread; pointers to earlier ones are invalid then. Return: it, or NULL when out of
+ * memory */
+struct thread *process_add_thread(struct process *p, pid_t tid);
+
+/** tree_free() - Close and free all that hangs from the tree */
+void tree_free(struct tree *tree);
 
 /* What `thaw dump` was asked for. */
 struct dump_options {
@@ -75,6 +98,10 @@ struct dump {
 	struct diag *diag;
 	struct image_dir *dir;
 	struct tree tree;
+	uint64_t deadline_us;	  /* now_us() when --timeout is over, 0: never */
+	uint64_t frozen_us;	  /* how long the tree stood still */
+	struct shmem_dump *shmem; /* state/shmem.c */
+	uint32_t last_pages_id;
 	struct file_table *files; /* state/files.c: the open files found so far and their ids */
 	struct arena *arena;
 };
@@ -101,7 +128,8 @@ struct restore {
 	struct file_opener
 		*files; /* state/files.c: the open files of the images, opened here and inherited by the tasks */
 	struct arena *arena;
-	struct batch batch; /* the region that all tasks share */
+	struct batch batch; /* the region that all tasks share, state/region.c */
+	size_t region_size; /* bytes */
 };
 
 /**

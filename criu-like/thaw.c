@@ -10,6 +10,8 @@ static const struct command {
 	int (*run)(int argc, char **argv);
 	const char *help;
 } commands[] = {
+	{ "dump", cmd_dump, "freeze a tree of processes into images" },
+	{ "restore", cmd_restore, "bring a tree back from images" },
 	{ "version", cmd_version, "print the version" },
 };
 

@@ -30,8 +30,5 @@ tests: $(B)/thaw $(UNIT) $(PROGRAMS) $(TOOLS) | test-deps
 check: all tests
 	@tests/run --build $(B) $(T)
 
-demo: $(B)/thaw | demo-deps
-	@tests/demo --build $(B)
-
-.PHONY: tests check demo
+.PHONY: tests check
 .SECONDARY: $(UNIT:$(B)/unit/%=$(B)/tests/unit/%.o)

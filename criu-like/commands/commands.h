@@ -8,6 +8,8 @@
  * The subcommands. Each takes its own arguments (argv[0] is the command's name), fills a plain struct of options,
  * makes one call, and reports a failure once. Return: the exit status.
  */
+int cmd_dump(int argc, char **argv);
+int cmd_restore(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 /* Options that every command has: -o|--log-file FILE, -v[N]|--verbosity[=N]. */

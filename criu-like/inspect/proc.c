@@ -239,6 +239,7 @@ int proc_read_stat(int proc_fd, const char *path, struct proc_stat *out)
 	if (ret < 0)
 		return ret;
 	*out = (struct proc_stat){
+		.state = close[2],
 		.ppid = (pid_t)n[4],
 		.pgrp = (pid_t)n[5],
 		.session = (pid_t)n[6],

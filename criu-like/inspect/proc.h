@@ -27,6 +27,7 @@ struct proc_status {
 };
 
 struct proc_stat {
+	char state;    /* R S D T t Z ... */
 	char comm[64]; /* the task's name without parentheses; kernel threads' may be long */
 	pid_t ppid, pgrp, session;
 	uint32_t tty_nr;

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "criu-like/dump.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/util.h"
+#include "criu-like/freeze.h"
+#include "criu-like/stage.h"
+#include "criu-like/state/core.h"
+#include "criu-like/state/files.h"
+#include "criu-like/state/kinds.h"
+#include "criu-like/state/mm.h"
+#include "criu-like/state/pages.h"
+#include "criu-like/state/shmem.h"
+#include "criu-like/state/tree.h"
+#include "criu-like/state/vma.h"
+
+static int stage_freeze(struct dump *d)
+{
+	return freeze_tree(d, d->opt->pid);
+}
+
+static int look_at_process(struct dump *d, struct process *p)
+{
+	int ret = core_dump_alloc(d, p);
+
+	if (ret || p->zombie)
+		return ret;
+	ret = proc_read_status(p->proc_fd, "status", &p->status);
+	for (size_t i = 0; !ret && i < p->nr_threads; i++) {
+		char path[48];
+
+		snprintf(path, sizeof(path), "task/%d/status", p->threads[i].tid);
+		ret = proc_read_status(p->proc_fd, path, &p->threads[i].status);
+	}
+	if (!ret)
+		ret = proc_read_stat(p->proc_fd, "stat", &p->stat);
+	if (!ret)
+		ret = proc_read_areas(p->proc_fd, &p->areas, &p->nr_areas);
+	if (ret)
+		return diag_fail(d->diag, -ret, "cannot read /proc/%d: %s", p->pid, strerror(-ret));
+	return 0;
+}
+
+static int stage_look(struct dump *d)
+{
+	for (size_t i = 0; i < d->tree.nr; i++) {
+		int ret = look_at_process(d, d->tree.procs[i]);
+
+		if (ret)
+			return ret;
+	}
+	return tree_dump(d);
+}
+
+/* Everything that refuses: until here nothing in the processes has been changed. */
+static int check_process(struct dump *d, struct process *p)
+{
+	int ret = mm_dump(d, p);
+
+	if (!ret)
+		ret = vma_dump(d, p);
+	if (!ret)
+		ret = fs_dump(d, p);
+	if (!ret)
+		ret = files_dump_process(d, p);
+	for (size_t i = 0; !ret && i < p->nr_threads; i++)
+		ret = kinds_check(d, p, &p->threads[i]);
+	return ret;
+}
+
+static int stage_check(struct dump *d)
+{
+	int ret = files_dump_init(d);
+
+	for (size_t i = 0; !ret && i < d->tree.nr; i++)
+		if (!d->tree.procs[i]->zombie)
+			ret = check_process(d, d->tree.procs[i]);
+	if (!ret)
+		ret = files_dump_peers(d);
+	return ret ? ret : dump_interrupted(d);
+}
+
+static int stage_ask(struct dump *d)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < d->tree.nr; i++) {
+		if (!d->tree.procs[i]->zombie)
+			ret = core_dump(d, d->tree.procs[i]);
+		if (!ret)
+			ret = dump_interrupted(d);
+	}
+	return ret;
+}
+
+static int stage_memory(struct dump *d)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < d->tree.nr; i++)
+		if (!d->tree.procs[i]->zombie)
+			ret = pages_dump(d, d->tree.procs[i]);
+	return ret ? ret : shmem_dump_pages(d);
+}
+
+static int stage_write(struct dump *d)
+{
+	int ret = files_write(d);
+
+	for (size_t i = 0; !ret && i < d->tree.nr; i++)
+		ret = core_write(d, d->tree.procs[i]);
+	return ret ? ret : tree_write(d);
+}
+
+static int stage_commit(struct dump *d)
+{
+	int ret = dump_interrupted(d);
+
+	return ret ? ret : image_dir_commit(d->dir, d->diag);
+}
+
+static const struct {
+	const char *name;
+	int (*run)(struct dump *d);
+} stages[] = {
+	{ "freeze the tree", stage_freeze },
+	{ "look at it", stage_look },
+	{ "refuse what cannot be restored", stage_check },
+	{ "ask the tasks", stage_ask },
+	{ "copy memory", stage_memory },
+	{ "write the images", stage_write },
+	{ "give them their names", stage_commit },
+};
+
+/* Until the commit the user may change his mind; what was asked of the images decides how the tree goes on. */
+static int release(struct dump *d, bool dumped)
+{
+	int ret;
+
+	if (!dumped || d->opt->leave_running)
+		ret = thaw_tree(d);
+	else if (d->opt->leave_stopped)
+		ret = stop_tree(d);
+	else
+		ret = kill_tree(d);
+	if (ret && dumped)
+		return diag_fail(d->diag, -ret, "the images are complete, but the processes could not be released: %s",
+				 strerror(-ret));
+	return 0;
+}
+
+int dump_run(const struct dump_options *opt, struct diag *diag)
+{
+	struct dump d = { .opt = opt, .diag = diag, .arena = arena_new() };
+	sigset_t block;
+	int ret;
+
+	if (!d.arena)
+		return -ENOMEM;
+	sigemptyset(&block);
+	sigaddset(&block, SIGINT);
+	sigaddset(&block, SIGTERM);
+	sigaddset(&block, SIGHUP);
+	sigaddset(&block, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &block, NULL);
+	if (opt->timeout)
+		d.deadline_us = now_us() + opt->timeout * 1000000ULL;
+
+	ret = image_dir_create(opt->images_dir, &d.dir, diag);
+	if (!ret) {
+		uint64_t start = now_us();
+
+		ret = RUN_STAGES(&d, stages);
+		d.frozen_us = now_us() - start;
+		for (size_t i = 0; i < d.tree.nr; i++)
+			inject_close(&d.tree.procs[i]->inj, diag);
+		ret = release(&d, !ret) ?: ret;
+	}
+	files_dump_free(&d);
+	shmem_dump_free(&d);
+	tree_free(&d.tree);
+	image_dir_close(d.dir);
+	arena_free(d.arena);
+	return ret;
+}

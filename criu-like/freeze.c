@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Freezing a tree.
+ *
+ * All threads of a process are seized and interrupted first and reaped afterwards, so that their stops overlap. A
+ * thread may start another one until it has stopped; so the list of threads is read again until it holds nothing new.
+ * The children of a process are final when all its threads stand still.
+ */
+#include "criu-like/freeze.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "common/cleanup.h"
+#include "common/util.h"
+
+int dump_interrupted(struct dump *d)
+{
+	sigset_t pending;
+
+	if (!sigpending(&pending) &&
+	    (sigismember(&pending, SIGINT) || sigismember(&pending, SIGTERM) || sigismember(&pending, SIGHUP)))
+		return diag_fail(d->diag, EINTR, "interrupted by a signal; the processes run on");
+	if (d->deadline_us && now_us() > d->deadline_us)
+		return diag_fail(d->diag, ETIME, "not finished within --timeout %u s; the processes run on",
+				 d->opt->timeout);
+	return 0;
+}
+
+static int seize_failed(struct dump *d, const struct process *p, pid_t tid, int err)
+{
+	_cleanup_free_ char *status = NULL;
+	struct proc_status now;
+	pid_t tracer = 0;
+
+	if (!proc_read_status(p->proc_fd, "status", &now)) {
+		tracer = now.tracer;
+		proc_status_free(&now);
+	}
+	if (tracer)
+		return diag_fail(d->diag, -err, "process %d is traced by process %d (a debugger?); end that first",
+				 p->pid, tracer);
+	return diag_fail(d->diag, -err, "cannot seize thread %d of process %d: %s (ptrace needs CAP_SYS_PTRACE)", tid,
+			 p->pid, strerror(-err));
+}
+
+static bool knows_thread(const struct process *p, pid_t tid)
+{
+	for (size_t i = 0; i < p->nr_threads; i++)
+		if (p->threads[i].tid == tid)
+			return true;
+	return false;
+}
+
+/* Seize the threads that are not ours yet; their stops are awaited afterwards. */
+static int seize_new_threads(struct dump *d, struct process *p, size_t *nr_new)
+{
+	_cleanup_free_ int *tids = NULL;
+	size_t nr, known = p->nr_threads;
+	int ret = proc_read_numbers(p->proc_fd, "task", &tids, &nr);
+
+	if (ret)
+		return diag_fail(d->diag, -ret, "cannot read the threads of process %d: %s", p->pid, strerror(-ret));
+	*nr_new = 0;
+	/* Thread numbers ascend, and so do ours: only new ones behind the known are searched for. */
+	for (size_t i = 0; i < nr; i++) {
+		struct thread *t;
+
+		if (known && knows_thread(p, tids[i]))
+			continue;
+		t = process_add_thread(p, tids[i]);
+		if (!t)
+			return -ENOMEM;
+		ret = tracee_seize(&t->tracee, p->pid, tids[i], 0);
+		if (ret == -ESRCH && tids[i] != p->pid) {
+			p->nr_threads--; /* it ended meanwhile */
+			continue;
+		}
+		if (ret)
+			return seize_failed(d, p, tids[i], ret);
+		(*nr_new)++;
+	}
+	return 0;
+}
+
+static int wait_threads(struct dump *d, struct process *p, size_t first)
+{
+	size_t kept = first;
+
+	for (size_t i = first; i < p->nr_threads; i++) {
+		int ret = tracee_wait(&p->threads[i].tracee);
+
+		if (ret == -EINTR)
+			return dump_interrupted(d);
+		if (ret == -ESRCH && p->threads[i].tid != p->pid) {
+			p->threads[i].tracee.tid = 0;
+			continue;
+		}
+		if (ret)
+			return diag_fail(d->diag, -ret, "thread %d of process %d does not stop: %s", p->threads[i].tid,
+					 p->pid, strerror(-ret));
+		p->threads[kept++] = p->threads[i];
+	}
+	p->nr_threads = kept;
+	return 0;
+}
+
+static int open_process(struct dump *d, struct process *p)
+{
+	p->proc_fd = proc_open(p->pid);
+	if (p->proc_fd < 0)
+		return diag_fail(d->diag, -p->proc_fd, "there is no process %d", p->pid);
+	p->pidfd = (int)syscall(SYS_pidfd_open, p->pid, 0);
+	if (p->pidfd < 0)
+		return diag_fail(d->diag, errno, "cannot open a pidfd of process %d: %s", p->pid, strerror(errno));
+	return 0;
+}
+
+static int freeze_threads(struct dump *d, struct process *p)
+{
+	size_t nr_new;
+
+	do {
+		size_t first = p->nr_threads;
+		int ret = seize_new_threads(d, p, &nr_new);
+
+		if (!ret && nr_new)
+			ret = wait_threads(d, p, first);
+		if (!ret)
+			ret = dump_interrupted(d);
+		if (ret)
+			return ret;
+	} while (nr_new);
+	if (p->threads[0].tid != p->pid)
+		return diag_fail(
+			d->diag, EOPNOTSUPP,
+			"the main thread of process %d has ended while others run, which Thaw does not support",
+			p->pid);
+	p->mem_fd = openat(p->proc_fd, "mem", O_RDWR | O_CLOEXEC);
+	if (p->mem_fd < 0)
+		return diag_fail(d->diag, errno, "cannot open the memory of process %d: %s", p->pid, strerror(errno));
+	return 0;
+}
+
+static int freeze_process(struct dump *d, pid_t pid, struct process *parent)
+{
+	struct process *p = tree_add(&d->tree, pid, parent);
+	_cleanup_free_ pid_t *children = NULL;
+	size_t nr;
+	int ret;
+
+	if (!p)
+		return -ENOMEM;
+	ret = open_process(d, p);
+	if (!ret && proc_read_stat(p->proc_fd, "stat", &p->stat))
+		ret = diag_fail(d->diag, ESRCH, "process %d has ended", pid);
+	if (!ret && parent && p->stat.state == 'Z') {
+		p->zombie = true;
+		return process_add_thread(p, pid) ? 0 : -ENOMEM;
+	}
+	if (!ret)
+		ret = freeze_threads(d, p);
+	if (!ret)
+		ret = proc_read_children(p->proc_fd, &children, &nr);
+	for (size_t i = 0; !ret && i < nr; i++)
+		ret = freeze_process(d, children[i], p);
+	return ret;
+}
+
+int freeze_tree(struct dump *d, pid_t root)
+{
+	int ret;
+
+	if (root == getpid() || root == getppid())
+		return diag_fail(d->diag, EINVAL, "process %d is this command's own %s", root,
+				 root == getpid() ? "process" : "parent");
+	ret = freeze_process(d, root, NULL);
+	if (!ret)
+		diag_info(d->diag, "Froze %zu processes", d->tree.nr);
+	return ret;
+}
+
+/* Threads first, the leader last: a group goes on as a whole. */
+static int for_each_tracee(struct dump *d, int (*act)(struct tracee *t))
+{
+	int first_error = 0;
+
+	for (size_t i = d->tree.nr; i-- > 0;) {
+		struct process *p = d->tree.procs[i];
+
+		for (size_t k = p->nr_threads; k-- > 0;) {
+			int ret = p->threads[k].tracee.tid ? act(&p->threads[k].tracee) : 0;
+
+			if (ret && ret != -ESRCH && !first_error)
+				first_error = ret;
+		}
+	}
+	return first_error;
+}
+
+int thaw_tree(struct dump *d)
+{
+	return for_each_tracee(d, tracee_release);
+}
+
+int stop_tree(struct dump *d)
+{
+	for (size_t i = 0; i < d->tree.nr; i++)
+		if (!d->tree.procs[i]->zombie && kill(d->tree.procs[i]->pid, SIGSTOP) < 0)
+			return -errno;
+	return thaw_tree(d);
+}
+
+static int bury(struct tracee *t)
+{
+	tracee_bury(t);
+	return 0;
+}
+
+int kill_tree(struct dump *d)
+{
+	for (size_t i = 0; i < d->tree.nr; i++)
+		if (!d->tree.procs[i]->zombie && kill(d->tree.procs[i]->pid, SIGKILL) < 0 && errno != ESRCH)
+			return -errno;
+	return for_each_tracee(d, bury);
+}

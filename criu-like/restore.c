@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Restore.
+ *
+ * The restorer opens all files and makes all shared memory in its own process, so that its tasks inherit them, and maps
+ * one region of shared memory in which it writes lists of system calls (batches) for the tasks. Then the tasks are
+ * born, parents before children, and each walks three lists: its births; its memory, descriptors and threads; and, when
+ * its pages are there or a server has its userfaultfd, the state of each thread. All of them are traced from birth with
+ * PTRACE_O_EXITKILL: if the restorer dies, or fails, nothing remains. In the end they get their registers and go at
+ * once.
+ */
+#include "criu-like/restore.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "common/cleanup.h"
+#include "common/util.h"
+#include "criu-like/inject/arch.h"
+#include "criu-like/stage.h"
+#include "criu-like/state/core.h"
+#include "criu-like/state/files.h"
+#include "criu-like/state/kinds.h"
+#include "criu-like/state/mm.h"
+#include "criu-like/state/pages.h"
+#include "criu-like/state/region.h"
+#include "criu-like/state/shmem.h"
+#include "criu-like/state/tree.h"
+#include "criu-like/state/uffd.h"
+#include "criu-like/state/vma.h"
+
+static int stage_read(struct restore *r)
+{
+	int ret = tree_read(r);
+
+	for (size_t i = 0; !ret && i < r->tree.nr; i++)
+		ret = core_read(r, r->tree.procs[i]);
+	return ret ? ret : files_read(r);
+}
+
+static int stage_open(struct restore *r)
+{
+	int ret = files_open_all(r);
+
+	return ret ? ret : shmem_restore(r);
+}
+
+static int stage_region(struct restore *r)
+{
+	size_t records = 16, bytes = 4096;
+
+	for (size_t i = 0; i < r->tree.nr; i++) {
+		struct process *p = r->tree.procs[i];
+
+		records += 16;
+		bytes += 512;
+		if (p->zombie)
+			continue;
+		records += 4 * p->mm->n_vmas + files_records(r, p) + 4 * p->nr_threads + 32;
+		bytes += 256 * p->nr_threads + 16 * 1024;
+		for (size_t k = 0; k < p->nr_threads; k++)
+			kinds_room(p, &p->threads[k], &records, &bytes);
+	}
+	return region_open(r, records, bytes);
+}
+
+static int list_failed(struct restore *r, const struct process *p, const struct thread *t, size_t at)
+{
+	const struct batch_record *rec = batch_record_at(&r->batch, at);
+	int err = (int)-rec->result;
+
+	if (rec->nr == SYS_clone3 && err == EEXIST)
+		return diag_fail(r->diag, err,
+				 "a pid of the tree (child or thread of process %d) is taken by another process",
+				 p->pid);
+	return diag_fail(r->diag, err,
+			 "thread %d of process %d: restoring its %s: system call %llu (0x%llx, 0x%llx, 0x%llx): %s",
+			 t->tid, p->pid, kinds_name(t, at), (unsigned long long)rec->nr,
+			 (unsigned long long)rec->arg[0], (unsigned long long)rec->arg[1],
+			 (unsigned long long)rec->arg[2], strerror(err));
+}
+
+static int finish_list(struct restore *r, struct process *p, struct thread *t)
+{
+	size_t at;
+	int ret = tracee_finish_list(&t->tracee, &r->batch, &at);
+
+	if (ret)
+		return diag_fail(r->diag, -ret, "thread %d of process %d ended while it was being restored: %s", t->tid,
+				 p->pid, strerror(-ret));
+	return batch_record_at(&r->batch, at)->flags & BATCH_END ? 0 : list_failed(r, p, t, at);
+}
+
+static int start_list(struct restore *r, struct process *p, struct thread *t)
+{
+	int ret = batch_end(&r->batch);
+
+	if (ret)
+		return diag_fail(r->diag, -ret, "the lists for process %d do not fit: %s", p->pid, strerror(-ret));
+	ret = tracee_start_list(&t->tracee, &r->batch, t->list);
+	if (ret)
+		return diag_fail(r->diag, -ret, "cannot run process %d: %s", p->pid, strerror(-ret));
+	return 0;
+}
+
+static int adopt(struct restore *r, struct process *p, struct thread *t)
+{
+	int ret = tracee_adopt(&t->tracee, p->pid, t->tid);
+
+	if (ret)
+		return diag_fail(r->diag, -ret, "task %d was not born: %s", t->tid, strerror(-ret));
+	return 0;
+}
+
+/* glibc registered an rseq area for this thread, and a fork inherits that: the kernel would write into what is gone. */
+static int tell_rseq_end(struct restore *r, struct process *p)
+{
+	struct {
+		uint64_t pointer;
+		uint32_t size, signature, flags, pad;
+	} conf = { 0 };
+
+	if (tracee_rseq(&p->threads[0].tracee, &conf, sizeof(conf)) < 0 || !conf.pointer)
+		return 0;
+	batch_call(&r->batch, BATCH_MUST, SYS_rseq, conf.pointer, conf.size, 1, conf.signature);
+	return 0;
+}
+
+static int stage_births(struct restore *r)
+{
+	int ret = tree_birth(r);
+
+	for (size_t i = 0; !ret && i < r->tree.nr; i++) {
+		struct process *p = r->tree.procs[i];
+		struct thread *t = &p->threads[0];
+
+		ret = p->parent ? adopt(r, p, t) : 0;
+		if (ret)
+			break;
+		p->pidfd = (int)syscall(SYS_pidfd_open, p->pid, 0);
+		if (p->pidfd < 0)
+			return diag_fail(r->diag, errno, "cannot open a pidfd of process %d: %s", p->pid,
+					 strerror(errno));
+		t->list = batch_begin(&r->batch);
+		if (!p->parent)
+			ret = tell_rseq_end(r, p);
+		if (!ret)
+			ret = tree_tell_births(r, p, &r->batch);
+		if (!ret)
+			ret = start_list(r, p, t);
+		if (!ret)
+			ret = finish_list(r, p, t);
+	}
+	return ret;
+}
+
+static int tell_memory(struct restore *r, struct process *p)
+{
+	struct batch *b = &r->batch;
+	int ret;
+
+	p->threads[0].list = batch_begin(b);
+	if (p->zombie) {
+		tree_tell_death(r, p, b);
+		return 0;
+	}
+	tree_tell_group(r, p, b);
+	ret = vma_tell(r, p, b, b->remote, region_end(r));
+	if (!ret)
+		ret = mm_tell(r, p, b);
+	if (!ret)
+		ret = fs_tell(r, p, b);
+	if (!ret)
+		ret = files_tell(r, p, b);
+	uffd_tell(p, b);
+	tree_tell_threads(p, b);
+	return ret;
+}
+
+static int stage_memory(struct restore *r)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < r->tree.nr; i++) {
+		ret = tell_memory(r, r->tree.procs[i]);
+		if (!ret)
+			ret = start_list(r, r->tree.procs[i], &r->tree.procs[i]->threads[0]);
+	}
+	for (size_t i = 0; !ret && i < r->tree.nr; i++) {
+		struct process *p = r->tree.procs[i];
+
+		if (p->zombie)
+			tracee_bury(&p->threads[0].tracee);
+		else
+			ret = finish_list(r, p, &p->threads[0]);
+		for (size_t k = 1; !ret && !p->zombie && k < p->nr_threads; k++)
+			ret = adopt(r, p, &p->threads[k]);
+	}
+	return ret;
+}
+
+static int open_memory(struct restore *r, struct process *p)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", p->pid);
+	p->mem_fd = open(path, O_RDWR | O_CLOEXEC);
+	if (p->mem_fd < 0)
+		return diag_fail(r->diag, errno, "cannot open the memory of process %d: %s", p->pid, strerror(errno));
+	return 0;
+}
+
+static int stage_fill(struct restore *r)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < r->tree.nr; i++) {
+		struct process *p = r->tree.procs[i];
+
+		if (p->zombie)
+			continue;
+		ret = open_memory(r, p);
+		if (!ret)
+			ret = uffd_take(r, p, r->opt->lazy);
+		if (!ret)
+			ret = pages_restore(r, p, r->opt->lazy);
+	}
+	return ret;
+}
+
+/* The other threads first: some state of the leader's is about a group that must be complete. */
+static int stage_state(struct restore *r)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < r->tree.nr; i++) {
+		struct process *p = r->tree.procs[i];
+
+		for (size_t k = p->zombie ? 0 : p->nr_threads; !ret && k-- > 0;) {
+			struct thread *t = &p->threads[k];
+
+			t->list = batch_begin(&r->batch);
+			if (k == 0)
+				uffd_tell_close(p, &r->batch);
+			ret = kinds_tell(r, p, t, &r->batch);
+			if (!ret)
+				ret = start_list(r, p, t);
+			if (!ret)
+				ret = finish_list(r, p, t);
+		}
+	}
+	return ret;
+}
+
+static int set_registers(struct restore *r, struct process *p)
+{
+	for (size_t k = 0; k < p->nr_threads; k++) {
+		struct thread *t = &p->threads[k];
+		const TaskCoreEntry *tc = p->threads[0].core->tc;
+		int ret = arch_restore_regs(t->tid, t->core, &t->tracee.regs, r->diag);
+
+		if (ret)
+			return ret;
+		t->tracee.sigmask = t->core->thread_core->has_blk_sigset ? t->core->thread_core->blk_sigset : 0;
+		if (k == 0 && !t->core->thread_core->has_blk_sigset)
+			t->tracee.sigmask = tc->blk_sigset;
+	}
+	return 0;
+}
+
+static int stage_registers(struct restore *r)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < r->tree.nr; i++) {
+		struct process *p = r->tree.procs[i];
+
+		if (p->zombie)
+			continue;
+		ret = region_unmap(r, &p->threads[0].tracee);
+		if (ret)
+			ret = diag_fail(r->diag, -ret, "cannot clean up process %d: %s", p->pid, strerror(-ret));
+		if (!ret)
+			ret = set_registers(r, p);
+		if (!ret && p->stopped && kill(p->pid, SIGSTOP) < 0)
+			ret = -errno;
+	}
+	return ret;
+}
+
+static int write_pidfile(struct restore *r)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+
+	if (!r->opt->pidfile)
+		return 0;
+	f = fopen(r->opt->pidfile, "we");
+	if (!f || fprintf(f, "%d", r->tree.procs[0]->pid) < 0 || fflush(f))
+		return diag_fail(r->diag, errno, "cannot write the pid file %s: %s", r->opt->pidfile, strerror(errno));
+	return 0;
+}
+
+/* The point of no return: from here on the tree is on its own. */
+static int stage_go(struct restore *r)
+{
+	int ret = write_pidfile(r);
+
+	for (size_t i = r->tree.nr; !ret && i-- > 0;)
+		for (size_t k = r->tree.procs[i]->nr_threads; !ret && k-- > 0;)
+			if (r->tree.procs[i]->threads[k].tracee.tid)
+				ret = tracee_release(&r->tree.procs[i]->threads[k].tracee);
+	if (ret && ret != -ESRCH)
+		return diag_fail(r->diag, -ret, "cannot let the tree go: %s", strerror(-ret));
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	int (*run)(struct restore *r);
+} stages[] = {
+	{ "read the images", stage_read },
+	{ "open files", stage_open },
+	{ "map the batch", stage_region },
+	{ "make the tree", stage_births },
+	{ "memory, files and threads", stage_memory },
+	{ "fill memory", stage_fill },
+	{ "state of threads", stage_state },
+	{ "registers", stage_registers },
+	{ "go", stage_go },
+};
+
+static void kill_all(struct restore *r)
+{
+	for (size_t i = 0; i < r->tree.nr; i++) {
+		struct process *p = r->tree.procs[i];
+
+		if (p->threads[0].tracee.tid && !p->zombie)
+			kill(p->pid, SIGKILL);
+	}
+	for (size_t i = 0; i < r->tree.nr; i++)
+		for (size_t k = r->tree.procs[i]->nr_threads; k-- > 0;)
+			if (r->tree.procs[i]->threads[k].tracee.tid)
+				tracee_bury(&r->tree.procs[i]->threads[k].tracee);
+}
+
+static int wait_for_root(struct restore *r, int *status)
+{
+	int st;
+
+	while (waitpid(r->tree.procs[0]->pid, &st, 0) < 0)
+		if (errno != EINTR)
+			return diag_fail(r->diag, errno, "cannot wait for process %d: %s", r->tree.procs[0]->pid,
+					 strerror(errno));
+	*status = WIFSIGNALED(st) ? 128 + WTERMSIG(st) : WEXITSTATUS(st);
+	return 0;
+}
+
+static void free_all(struct restore *r)
+{
+	for (size_t i = 0; i < r->tree.nr; i++)
+		core_free(r->tree.procs[i]);
+	tree_free(&r->tree);
+	region_close(r);
+	image_dir_close(r->dir);
+	arena_free(r->arena);
+}
+
+int restore_run(const struct restore_options *opt, struct diag *diag, int *status)
+{
+	struct restore r = { .opt = opt, .diag = diag, .arena = arena_new() };
+	sigset_t all, before;
+	int ret;
+
+	if (!r.arena)
+		return -ENOMEM;
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &before);
+	ret = image_dir_open(opt->images_dir, &r.dir, diag);
+	if (!ret)
+		ret = RUN_STAGES(&r, stages);
+	if (ret)
+		kill_all(&r);
+	files_close(&r);
+	shmem_close(&r);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	if (!ret && !opt->detach && !opt->sibling)
+		ret = wait_for_root(&r, status);
+	free_all(&r);
+	return ret;
+}

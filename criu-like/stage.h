@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef THAW_STAGE_H
+#define THAW_STAGE_H
+
+/* Dump and restore are rows of stages; the runner logs each and stops at the first failure. */
+
+#define RUN_STAGES(context, stages)                                                 \
+	({                                                                          \
+		int _ret = 0;                                                       \
+		for (size_t _i = 0; !_ret && _i < ARRAY_SIZE(stages); _i++) {       \
+			diag_info((context)->diag, "Stage: %s", (stages)[_i].name); \
+			_ret = (stages)[_i].run(context);                           \
+		}                                                                   \
+		_ret;                                                               \
+	})
+
+#endif

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "criu-like/state/core.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/util.h"
+#include "criu-like/inject/arch.h"
+#include "criu-like/state/kinds.h"
+#include "criu-like/state/mm.h"
+#include "criu-like/state/vma.h"
+
+#define TASK_ALIVE 1
+#define TASK_STOPPED 3
+#define TASK_ZOMBIE 6
+
+static int alloc_thread(struct dump *d, struct thread *t)
+{
+	struct {
+		CoreEntry core;
+		ThreadCoreEntry thread_core;
+		ThreadInfoX86 info;
+	} *m = arena_alloc(d->arena, sizeof(*m));
+
+	if (!m)
+		return -ENOMEM;
+	core_entry__init(&m->core);
+	thread_core_entry__init(&m->thread_core);
+	thread_info_x86__init(&m->info);
+	m->core.mtype = ARCH_MACHINE;
+	m->core.thread_core = &m->thread_core;
+	m->core.thread_info = &m->info;
+	t->core = &m->core;
+	return 0;
+}
+
+static int alloc_task(struct dump *d, struct process *p, CoreEntry *core)
+{
+	TaskCoreEntry *tc = arena_alloc(d->arena, sizeof(*tc));
+
+	if (!tc)
+		return -ENOMEM;
+	task_core_entry__init(tc);
+	tc->task_state = p->zombie ? TASK_ZOMBIE : p->threads[0].tracee.group_stopped ? TASK_STOPPED : TASK_ALIVE;
+	tc->exit_code = p->zombie ? (uint32_t)p->stat.exit_code : 0;
+	tc->flags = p->stat.flags;
+	tc->comm = arena_strdup(d->arena, p->stat.comm);
+	core->tc = tc;
+	return tc->comm ? 0 : -ENOMEM;
+}
+
+int core_dump_alloc(struct dump *d, struct process *p)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < p->nr_threads; i++)
+		ret = alloc_thread(d, &p->threads[i]);
+	if (!ret)
+		ret = alloc_task(d, p, p->threads[0].core);
+	if (p->zombie) {
+		p->threads[0].core->thread_core = NULL;
+		p->threads[0].core->thread_info = NULL;
+	}
+	return ret;
+}
+
+static const struct area *find_vdso(const struct process *p)
+{
+	for (size_t i = 0; i < p->nr_areas; i++)
+		if (!strcmp(p->areas[i].name, "[vdso]"))
+			return &p->areas[i];
+	return NULL;
+}
+
+static int build_lists(struct dump *d, struct process *p)
+{
+	struct batch *b = &p->inj.batch;
+
+	for (size_t i = 0; i < p->nr_threads; i++) {
+		struct thread *t = &p->threads[i];
+		int ret;
+
+		t->list = batch_begin(b);
+		if (i == 0)
+			mm_ask(p, b);
+		ret = kinds_ask(d, p, t, b);
+		if (!ret)
+			ret = batch_end(b);
+		if (ret)
+			return diag_fail(d->diag, -ret, "cannot build the batch for thread %d: %s", t->tid,
+					 strerror(-ret));
+	}
+	return 0;
+}
+
+static int run_lists(struct dump *d, struct process *p)
+{
+	const struct batch *b = &p->inj.batch;
+	int ret = inject_write(&p->inj, d->diag);
+
+	for (size_t i = 0; !ret && i < p->nr_threads; i++)
+		ret = tracee_start_list(&p->threads[i].tracee, b, p->threads[i].list);
+	for (size_t i = 0; !ret && i < p->nr_threads; i++) {
+		size_t at;
+
+		ret = tracee_finish_list(&p->threads[i].tracee, b, &at);
+		if (!ret && !(batch_record_at(b, at)->flags & BATCH_END)) {
+			/* Results are in the process still. */
+			ret = inject_read(&p->inj, d->diag);
+			return ret ? ret
+				   : diag_fail(d->diag, (int)-batch_result(b, at),
+					       "cannot read the %s of thread %d: %s", kinds_name(&p->threads[i], at),
+					       p->threads[i].tid, strerror((int)-batch_result(b, at)));
+		}
+	}
+	if (ret)
+		return diag_fail(d->diag, -ret, "cannot run inside process %d: %s", p->pid, strerror(-ret));
+	return inject_read(&p->inj, d->diag);
+}
+
+static int take_results(struct dump *d, struct process *p)
+{
+	for (size_t i = 0; i < p->nr_threads; i++) {
+		struct thread *t = &p->threads[i];
+		int ret = arch_dump_regs(d->arena, t->tid, &t->tracee.regs, t->core, d->diag);
+
+		if (!ret)
+			ret = kinds_take(d, p, t, &p->inj.batch);
+		if (ret)
+			return ret;
+	}
+	mm_take(p, &p->inj.batch);
+	return 0;
+}
+
+int core_dump(struct dump *d, struct process *p)
+{
+	const struct area *vdso = find_vdso(p);
+	size_t records = 8 + p->nr_threads, bytes = 4096;
+	int ret;
+
+	if (!vdso)
+		return diag_fail(d->diag, EOPNOTSUPP, "process %d has no vDSO, which Thaw needs", p->pid);
+	for (size_t i = 0; i < p->nr_threads; i++)
+		kinds_room(p, &p->threads[i], &records, &bytes);
+	ret = inject_open(&p->inj, &p->threads[0].tracee, p->mem_fd, vdso->start, vdso->end - vdso->start, records,
+			  bytes, d->diag);
+	if (!ret)
+		ret = build_lists(d, p);
+	if (!ret)
+		ret = run_lists(d, p);
+	if (!ret)
+		ret = take_results(d, p);
+	return ret ? ret : inject_close(&p->inj, d->diag);
+}
+
+int core_write(struct dump *d, struct process *p)
+{
+	struct image_writer *w = NULL;
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < p->nr_threads; i++)
+		ret = image_write_one(d->dir, IMG_CORE, (uint64_t)p->threads[i].tid, p->threads[i].core, d->diag);
+	if (ret || p->zombie)
+		return ret;
+	ret = image_write_one(d->dir, IMG_MM, (uint64_t)p->pid, p->mm, d->diag);
+	if (!ret)
+		ret = image_write_one(d->dir, IMG_FS, (uint64_t)p->pid, p->fs, d->diag);
+	if (!ret)
+		ret = image_write_one(d->dir, IMG_IDS, (uint64_t)p->pid, p->ids, d->diag);
+	if (!ret)
+		ret = image_create(d->dir, IMG_FDINFO, p->ids->files_id, &w, d->diag);
+	for (size_t i = 0; !ret && i < p->nr_fds; i++)
+		ret = image_put(w, p->fds[i]);
+	if (ret) {
+		image_abandon(w);
+		return ret;
+	}
+	return image_finish(w);
+}
+
+static int read_threads(struct restore *r, struct process *p)
+{
+	for (size_t i = 0; i < p->nr_threads; i++) {
+		struct thread *t = &p->threads[i];
+		int ret = image_read_one(r->dir, IMG_CORE, (uint64_t)t->tid, &t->core, r->diag);
+
+		if (ret)
+			return ret;
+		if (i == 0 && !t->core->tc)
+			return diag_fail(r->diag, EPROTO, "core-%d.img is damaged: it has no task state", t->tid);
+		p->zombie = i == 0 ? t->core->tc->task_state == TASK_ZOMBIE || t->core->tc->task_state == 2 : p->zombie;
+		p->stopped = i == 0 ? t->core->tc->task_state == TASK_STOPPED : p->stopped;
+		if (p->zombie)
+			return 0;
+		if (!t->core->thread_core)
+			return diag_fail(r->diag, EPROTO, "core-%d.img is damaged: it has no thread state", t->tid);
+		ret = arch_check_core(t->core, t->tid, r->diag);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static int read_fdinfo(struct restore *r, struct process *p)
+{
+	struct image_reader *reader = NULL;
+	size_t cap = 0;
+	int ret = image_open(r->dir, IMG_FDINFO, p->ids->files_id, &reader, r->diag);
+
+	while (!ret) {
+		ret = grow(&p->fds, p->nr_fds, &cap, sizeof(*p->fds));
+		if (ret)
+			break;
+		ret = image_get(reader, &p->fds[p->nr_fds]);
+		if (ret <= 0)
+			break;
+		p->nr_fds++;
+		ret = 0;
+	}
+	image_close(reader);
+	return ret;
+}
+
+int core_read(struct restore *r, struct process *p)
+{
+	int ret = read_threads(r, p);
+
+	if (ret || p->zombie)
+		return ret;
+	ret = image_read_one(r->dir, IMG_IDS, (uint64_t)p->pid, &p->ids, r->diag);
+	if (!ret)
+		ret = image_read_one(r->dir, IMG_MM, (uint64_t)p->pid, &p->mm, r->diag);
+	if (!ret)
+		ret = image_read_one(r->dir, IMG_FS, (uint64_t)p->pid, &p->fs, r->diag);
+	if (!ret)
+		ret = read_fdinfo(r, p);
+	if (!ret)
+		ret = vma_check(r, p);
+	return ret ? ret : pagemap_read(r->dir, IMG_PAGEMAP, (uint64_t)p->pid, &p->pagemap, r->diag);
+}
+
+void core_free(struct process *p)
+{
+	for (size_t i = 0; i < p->nr_threads; i++)
+		image_free(p->threads[i].core);
+	for (size_t i = 0; i < p->nr_fds; i++)
+		image_free(p->fds[i]);
+	free(p->fds);
+	image_free(p->ids);
+	image_free(p->mm);
+	image_free(p->fs);
+}

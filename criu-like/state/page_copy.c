@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Copying pages into a store.
+ *
+ * The ranges are cut into pieces of at most PIECE bytes. Each worker takes the next piece, reads it and drops zero
+ * pages. The pages' numbers in the store must ascend with their addresses, so workers pass a turn: in the order of
+ * the pieces each appends its runs to the pagemap, which gives the numbers, and then writes without holding the turn.
+ */
+#include "criu-like/state/page_copy.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/util.h"
+
+#define PIECE (1UL << 20)	   /* bytes a worker reads at once */
+#define PIECE_RUNS 128		   /* ranges a piece may touch */
+#define WORTH_A_THREAD (8UL << 20) /* bytes */
+
+struct piece_run {
+	uint64_t start; /* address */
+	uint64_t index; /* in the store */
+	size_t nr;	/* pages */
+	size_t at;	/* first page in the buffer */
+	uint32_t flags;
+};
+
+struct copier {
+	struct page_copy *copy;
+	pthread_mutex_t lock;
+	pthread_cond_t turned;
+	size_t range;	 /* next to take ... */
+	uint64_t offset; /* ... from this byte of it */
+	size_t taken, turn;
+	int error;
+};
+
+struct piece {
+	uint8_t *buf;
+	size_t number;
+	struct copy_range part[PIECE_RUNS];
+	size_t nr_parts;
+	struct piece_run run[PIECE / PAGE_SIZE];
+	size_t nr_runs;
+};
+
+/* With the lock held: the next piece, as parts of ranges. */
+static bool take_piece(struct copier *c, struct piece *piece)
+{
+	size_t room = PIECE;
+
+	piece->nr_parts = 0;
+	while (room && piece->nr_parts < PIECE_RUNS && c->range < c->copy->nr) {
+		const struct copy_range *range = &c->copy->ranges[c->range];
+		uint64_t start = range->start + c->offset;
+		uint64_t len = MIN(range->end - start, room);
+
+		piece->part[piece->nr_parts] = *range;
+		piece->part[piece->nr_parts].start = start;
+		piece->part[piece->nr_parts++].end = start + len;
+		room -= len;
+		c->offset += len;
+		if (start + len == range->end) {
+			c->range++;
+			c->offset = 0;
+		}
+	}
+	piece->number = c->taken;
+	c->taken += piece->nr_parts != 0;
+	return piece->nr_parts != 0;
+}
+
+static bool page_is_zero(const uint8_t *page)
+{
+	const uint64_t *w = (const uint64_t *)page;
+
+	return !w[0] && !memcmp(page, page + sizeof(*w), PAGE_SIZE - sizeof(*w));
+}
+
+/* One part was read to @page of the buffer: note its runs of pages to keep. */
+static void note_runs(struct piece *piece, const struct copy_range *part, size_t page)
+{
+	struct piece_run *run = NULL;
+
+	for (uint64_t addr = part->start; addr < part->end; addr += PAGE_SIZE, page++) {
+		if (part->skip_zero && page_is_zero(piece->buf + page * PAGE_SIZE)) {
+			run = NULL;
+			continue;
+		}
+		if (!run) {
+			run = &piece->run[piece->nr_runs++];
+			*run = (struct piece_run){ .start = addr, .at = page, .flags = part->flags };
+		}
+		run->nr++;
+	}
+}
+
+static int read_piece(struct page_copy *copy, struct piece *piece)
+{
+	size_t page = 0;
+
+	piece->nr_runs = 0;
+	for (size_t i = 0; i < piece->nr_parts; i++) {
+		const struct copy_range *part = &piece->part[i];
+		size_t len = part->end - part->start;
+		ssize_t got = full_pread(copy->fd, piece->buf + page * PAGE_SIZE, len, (off_t)part->start);
+
+		if (got != (ssize_t)len)
+			return diag_fail(copy->diag, got < 0 ? (int)-got : EIO,
+					 "cannot read the memory of %s at 0x%llx: %s", copy->what,
+					 (unsigned long long)part->start,
+					 got < 0 ? strerror((int)-got) : "it ends there");
+		note_runs(piece, part, page);
+		page += len / PAGE_SIZE;
+	}
+	return 0;
+}
+
+/* In turn: the pagemap gives the numbers. */
+static int number_runs(struct page_copy *copy, struct piece *piece)
+{
+	for (size_t i = 0; i < piece->nr_runs; i++) {
+		struct piece_run *run = &piece->run[i];
+
+		run->index = copy->map->nr_present;
+		if (pagemap_append(copy->map, run->start, run->nr, run->flags))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int write_runs(struct page_copy *copy, struct piece *piece)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < piece->nr_runs; i++) {
+		struct piece_run *run = &piece->run[i];
+
+		ret = page_writer_put(copy->out, run->start, run->index, piece->buf + run->at * PAGE_SIZE, run->nr);
+	}
+	return ret;
+}
+
+static int do_piece(struct copier *c, struct piece *piece)
+{
+	int ret = read_piece(c->copy, piece);
+
+	pthread_mutex_lock(&c->lock);
+	while (c->turn != piece->number)
+		pthread_cond_wait(&c->turned, &c->lock);
+	if (!ret && !c->error)
+		ret = number_runs(c->copy, piece);
+	c->turn++;
+	pthread_cond_broadcast(&c->turned);
+	pthread_mutex_unlock(&c->lock);
+	return ret ? ret : write_runs(c->copy, piece);
+}
+
+static void *copy_worker(void *arg)
+{
+	struct copier *c = arg;
+	_cleanup_free_ struct piece *piece = calloc(1, sizeof(*piece));
+	_cleanup_free_ uint8_t *buf = aligned_alloc(PAGE_SIZE, PIECE);
+	int ret = piece && buf ? 0 : -ENOMEM;
+
+	if (!ret)
+		piece->buf = buf;
+	for (;;) {
+		bool more;
+
+		if (!ret && c->copy->interrupted)
+			ret = c->copy->interrupted(c->copy->context);
+		pthread_mutex_lock(&c->lock);
+		if (ret && !c->error)
+			c->error = ret;
+		more = !c->error && take_piece(c, piece);
+		pthread_mutex_unlock(&c->lock);
+		if (!more)
+			return NULL;
+		ret = do_piece(c, piece);
+	}
+}
+
+int page_copy_run(struct page_copy *copy)
+{
+	struct copier c = { .copy = copy, .lock = PTHREAD_MUTEX_INITIALIZER, .turned = PTHREAD_COND_INITIALIZER };
+	uint64_t bytes = 0;
+	pthread_t second;
+	bool two;
+
+	for (size_t i = 0; i < copy->nr; i++)
+		bytes += copy->ranges[i].end - copy->ranges[i].start;
+	two = bytes >= WORTH_A_THREAD && !pthread_create(&second, NULL, copy_worker, &c);
+	copy_worker(&c);
+	if (two)
+		pthread_join(second, NULL);
+	return c.error;
+}

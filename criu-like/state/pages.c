@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The content of private memory.
+ *
+ * Dump: PAGEMAP_SCAN says which pages differ from what backs them; they are copied through /proc/PID/mem, which leaves
+ * pages that a fork shares shared (process_vm_readv would copy each in the target).
+ * Restore: pages of registered areas go in by UFFDIO_COPY, which neither zeroes them first nor cares for protection;
+ * the others (changed pages of private file mappings, areas that cannot be registered) are written through
+ * /proc/PID/mem.
+ */
+#include "criu-like/state/pages.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/util.h"
+#include "criu-like/freeze.h"
+#include "criu-like/state/page_copy.h"
+#include "criu-like/state/uffd.h"
+#include "criu-like/state/vma.h"
+#include "images/pagestore.h"
+
+#define JOB (2UL << 20)		   /* bytes a restoring thread fills at once */
+#define WORTH_A_THREAD (8UL << 20) /* bytes */
+
+struct range_list {
+	struct copy_range *v;
+	size_t nr, cap;
+};
+
+static int add_range(struct range_list *list, uint64_t start, uint64_t end, uint32_t flags, bool skip_zero)
+{
+	int ret = grow(&list->v, list->nr, &list->cap, sizeof(*list->v));
+
+	if (!ret)
+		list->v[list->nr++] = (struct copy_range){ start, end, flags, skip_zero };
+	return ret;
+}
+
+/* What of a VMA has to be kept. The vDSO always, so that another kernel can be told from this one. */
+static int scan_vma(int pagemap_fd, const VmaEntry *v, struct range_list *list)
+{
+	_cleanup_free_ struct page_range *found = NULL;
+	bool file = v->status & VMA_FILE_PRIVATE;
+	uint32_t flags = PE_PRESENT | (vma_can_be_lazy(v) ? PE_LAZY : 0);
+	size_t nr = 0, cap = 0;
+	int ret;
+
+	if (v->status & VMA_VDSO)
+		return add_range(list, v->start, v->end, PE_PRESENT, false);
+	if (!(v->status & (VMA_FILE_PRIVATE | VMA_ANON_PRIVATE)) || v->status & (VMA_VVAR | VMA_VSYSCALL))
+		return 0;
+	ret = pagemap_scan(pagemap_fd, v->start, v->end, file, &found, &nr, &cap);
+	for (size_t i = 0; !ret && i < nr; i++)
+		ret = add_range(list, found[i].start, found[i].end, flags, !file);
+	return ret;
+}
+
+static int scan_process(struct dump *d, struct process *p, struct range_list *list)
+{
+	_cleanup_close_ int fd = openat(p->proc_fd, "pagemap", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return diag_fail(d->diag, errno, "cannot open the pagemap of process %d: %s", p->pid, strerror(errno));
+	for (size_t i = 0; i < p->mm->n_vmas; i++) {
+		int ret = scan_vma(fd, p->mm->vmas[i], list);
+
+		if (ret)
+			return diag_fail(d->diag, -ret,
+					 "cannot scan the pages of process %d: %s (PAGEMAP_SCAN needs kernel 6.7)",
+					 p->pid, strerror(-ret));
+	}
+	return 0;
+}
+
+static int interrupted(void *context)
+{
+	return dump_interrupted(context);
+}
+
+int pages_dump(struct dump *d, struct process *p)
+{
+	struct pagemap map = { .pages_id = ++d->last_pages_id };
+	struct page_copy copy = {
+		.fd = p->mem_fd, .map = &map, .interrupted = interrupted, .context = d, .diag = d->diag
+	};
+	struct range_list list = { 0 };
+	char what[32];
+	int ret = scan_process(d, p, &list);
+
+	snprintf(what, sizeof(what), "process %d", p->pid);
+	copy.what = what;
+	copy.ranges = list.v;
+	copy.nr = list.nr;
+	if (!ret)
+		ret = page_writer_create(d->dir, d->opt->page_store, map.pages_id, &copy.out, d->diag);
+	if (!ret)
+		ret = page_copy_run(&copy);
+	if (!ret)
+		ret = page_writer_finish(TAKE_PTR(copy.out));
+	if (!ret)
+		ret = pagemap_write(d->dir, IMG_PAGEMAP, (uint64_t)p->pid, &map, d->diag);
+	if (!ret)
+		diag_info(d->diag, "Wrote %llu pages of process %d in %zu runs", (unsigned long long)map.nr_present,
+			  p->pid, map.nr);
+	page_writer_abandon(copy.out);
+	pagemap_free(&map);
+	free(list.v);
+	return ret;
+}
+
+/* A piece of a run that lies in one VMA. */
+struct job {
+	const struct page_run *run;
+	uint64_t skip, nr; /* pages */
+	bool by_uffd;
+};
+
+struct filler {
+	struct restore *r;
+	struct process *p;
+	struct page_store *store;
+	struct job *jobs;
+	size_t nr, cap;
+	uint64_t pages;
+	atomic_size_t next;
+	atomic_int error;
+};
+
+static int check_vdso(struct filler *f, const struct job *job, const void *data)
+{
+	uint64_t addr = job->run->vaddr + job->skip * PAGE_SIZE;
+	size_t len = job->nr * PAGE_SIZE;
+	_cleanup_free_ void *now = malloc(len);
+
+	if (!now)
+		return -ENOMEM;
+	if (full_pread(f->p->mem_fd, now, len, (off_t)addr) != (ssize_t)len || memcmp(now, data, len) != 0)
+		return diag_fail(
+			f->r->diag, EOPNOTSUPP,
+			"process %d was dumped on another kernel (its vDSO at 0x%llx differs); restore it on that one",
+			f->p->pid, (unsigned long long)addr);
+	return 0;
+}
+
+static int do_job(struct filler *f, const struct job *job, void *buf)
+{
+	uint64_t addr = job->run->vaddr + job->skip * PAGE_SIZE;
+	const VmaEntry *v = f->p->mm->vmas[vma_find(f->p->mm, addr)];
+	const void *data;
+	int ret = page_store_get(f->store, job->run, job->skip, job->nr, buf, &data, f->r->diag);
+
+	if (ret)
+		return ret;
+	if (v->status & VMA_VDSO)
+		return check_vdso(f, job, data);
+	if (job->by_uffd)
+		ret = uffd_copy(f->p->uffd, addr, data, job->nr * PAGE_SIZE);
+	else
+		ret = full_pwrite(f->p->mem_fd, data, job->nr * PAGE_SIZE, (off_t)addr);
+	if (ret)
+		return diag_fail(f->r->diag, -ret, "cannot fill the memory of process %d at 0x%llx: %s", f->p->pid,
+				 (unsigned long long)addr, strerror(-ret));
+	return 0;
+}
+
+static void *fill_worker(void *arg)
+{
+	struct filler *f = arg;
+	_cleanup_free_ void *buf = aligned_alloc(PAGE_SIZE, JOB);
+	size_t i;
+
+	if (!buf)
+		f->error = -ENOMEM;
+	while (!f->error && (i = f->next++) < f->nr) {
+		int ret = do_job(f, &f->jobs[i], buf);
+
+		if (ret)
+			f->error = ret;
+	}
+	return NULL;
+}
+
+static int add_job(struct filler *f, const struct page_run *run, uint64_t from, uint64_t to, bool by_uffd)
+{
+	for (uint64_t at = from; at < to; at += JOB) {
+		int ret = grow(&f->jobs, f->nr, &f->cap, sizeof(*f->jobs));
+
+		if (ret)
+			return ret;
+		f->jobs[f->nr++] = (struct job){ .run = run,
+						 .skip = (at - run->vaddr) / PAGE_SIZE,
+						 .nr = MIN(to - at, JOB) / PAGE_SIZE,
+						 .by_uffd = by_uffd };
+		f->pages += f->jobs[f->nr - 1].nr;
+	}
+	return 0;
+}
+
+/* Cut a run at the borders of VMAs. */
+static int add_run(struct filler *f, const struct page_run *run, bool lazy)
+{
+	const MmEntry *mm = f->p->mm;
+	uint64_t at = run->vaddr, end = run->vaddr + run->nr_pages * PAGE_SIZE;
+
+	while (at < end) {
+		size_t i = vma_find(mm, at);
+		uint64_t to;
+		int ret;
+
+		if (i == mm->n_vmas || mm->vmas[i]->start > at)
+			return diag_fail(f->r->diag, EPROTO, "pagemap-%d.img is damaged: there is no VMA at 0x%llx",
+					 f->p->pid, (unsigned long long)at);
+		to = MIN(end, mm->vmas[i]->end);
+		if (lazy && run->flags & PE_LAZY && uffd_covers(f->p, i))
+			ret = 0;
+		else if (!(run->flags & PE_PRESENT))
+			ret = diag_fail(f->r->diag, EOPNOTSUPP,
+					"the pages at 0x%llx of process %d are not in these images (%s)",
+					(unsigned long long)at, f->p->pid,
+					run->flags & PE_PARENT ? "a parent has them" : "restore it with --lazy-pages");
+		else
+			ret = add_job(f, run, at, to, uffd_covers(f->p, i));
+		if (ret)
+			return ret;
+		at = to;
+	}
+	return 0;
+}
+
+static int run_jobs(struct filler *f)
+{
+	pthread_t second;
+	bool two = f->pages * PAGE_SIZE >= WORTH_A_THREAD && !pthread_create(&second, NULL, fill_worker, f);
+
+	fill_worker(f);
+	if (two)
+		pthread_join(second, NULL);
+	return f->error;
+}
+
+int pages_restore(struct restore *r, struct process *p, bool lazy)
+{
+	struct filler f = { .r = r, .p = p };
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < p->pagemap.nr; i++)
+		if (p->pagemap.runs[i].flags & (PE_PRESENT | PE_LAZY | PE_PARENT))
+			ret = add_run(&f, &p->pagemap.runs[i], lazy);
+	if (!ret && f.nr) {
+		ret = page_store_open(r->dir, &p->pagemap, &f.store, r->diag);
+		if (!ret)
+			ret = run_jobs(&f);
+	}
+	if (!ret)
+		diag_info(r->diag, "Filled %llu pages of process %d", (unsigned long long)f.pages, p->pid);
+	page_store_close(f.store);
+	free(f.jobs);
+	return ret;
+}

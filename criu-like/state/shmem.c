@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Shared anonymous memory (mmap(2) with MAP_SHARED | MAP_ANONYMOUS).
+ *
+ * The kernel keeps it in an unlinked file of its own; its inode number is the object's number in the images. The pages
+ * are read from the object itself, through /proc/PID/map_files: a page table shows only what one process has touched.
+ * In a restore the restorer makes each object, fills it, and lets all tasks inherit a descriptor of it to map.
+ */
+#include "criu-like/state/shmem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "common/cleanup.h"
+#include "common/util.h"
+#include "criu-like/freeze.h"
+#include "criu-like/state/files.h"
+#include "criu-like/state/page_copy.h"
+#include "criu-like/state/vma.h"
+#include "images/pagestore.h"
+
+struct shmem_dump {
+	struct {
+		uint64_t shmid;
+		uint64_t mapped; /* bytes up to the end of the last piece that is mapped */
+		int fd;
+	} * v;
+	size_t nr, cap;
+};
+
+bool shmem_is_anonymous(const struct area *a)
+{
+	return a->shared && !strcmp(a->name, "/dev/zero (deleted)");
+}
+
+static int open_object(struct dump *d, const struct process *p, const struct area *a)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "map_files/%llx-%llx", (unsigned long long)a->start, (unsigned long long)a->end);
+	fd = openat(p->proc_fd, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return diag_fail(d->diag, errno,
+				 "cannot open the shared memory at 0x%llx of process %d: %s (map_files needs "
+				 "CAP_CHECKPOINT_RESTORE)",
+				 (unsigned long long)a->start, p->pid, strerror(errno));
+	return fd;
+}
+
+int shmem_dump_area(struct dump *d, const struct process *p, const struct area *a, uint64_t *shmid)
+{
+	struct shmem_dump *s = d->shmem;
+	uint64_t mapped = a->pgoff + (a->end - a->start);
+	size_t i = 0;
+
+	if (!s)
+		s = d->shmem = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	while (i < s->nr && s->v[i].shmid != a->ino)
+		i++;
+	if (i == s->nr) {
+		int fd = open_object(d, p, a);
+
+		if (fd < 0)
+			return fd;
+		if (grow(&s->v, s->nr, &s->cap, sizeof(*s->v))) {
+			close(fd);
+			return -ENOMEM;
+		}
+		s->v[s->nr].shmid = a->ino;
+		s->v[s->nr].mapped = 0;
+		s->v[s->nr++].fd = fd;
+	}
+	s->v[i].mapped = MAX(s->v[i].mapped, mapped);
+	*shmid = a->ino;
+	return 0;
+}
+
+/* The pieces that hold data, from lseek(2). */
+static int find_data(int fd, uint64_t end, struct copy_range **ranges, size_t *nr)
+{
+	size_t cap = 0;
+	off_t at = 0;
+
+	while ((uint64_t)at < end) {
+		off_t data = lseek(fd, at, SEEK_DATA), hole;
+
+		if (data < 0 && errno == ENXIO)
+			return 0;
+		hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
+		if (hole < 0)
+			return -errno;
+		if (grow(ranges, *nr, &cap, sizeof(**ranges)))
+			return -ENOMEM;
+		if ((uint64_t)data < end)
+			(*ranges)[(*nr)++] = (struct copy_range){ .start = PAGE_DOWN(data),
+								  .end = MIN(PAGE_UP(hole), end),
+								  .flags = PE_PRESENT,
+								  .skip_zero = true };
+		at = hole;
+	}
+	return 0;
+}
+
+static int interrupted(void *context)
+{
+	return dump_interrupted(context);
+}
+
+static int dump_object(struct dump *d, int fd, uint64_t shmid, uint64_t mapped)
+{
+	struct pagemap map = { .pages_id = ++d->last_pages_id };
+	_cleanup_free_ struct copy_range *ranges = NULL;
+	struct page_copy copy = { .fd = fd, .map = &map, .interrupted = interrupted, .context = d, .diag = d->diag };
+	char what[64];
+	int ret = find_data(fd, mapped, &ranges, &copy.nr);
+
+	snprintf(what, sizeof(what), "shared object %llu", (unsigned long long)shmid);
+	copy.what = what;
+	copy.ranges = ranges;
+	if (ret)
+		return diag_fail(d->diag, -ret, "cannot find the data of %s: %s", what, strerror(-ret));
+	ret = page_writer_create(d->dir, d->opt->page_store, map.pages_id, &copy.out, d->diag);
+	if (!ret)
+		ret = page_copy_run(&copy);
+	if (!ret)
+		ret = page_writer_finish(TAKE_PTR(copy.out));
+	if (!ret)
+		ret = pagemap_write(d->dir, IMG_PAGEMAP_SHMEM, shmid, &map, d->diag);
+	page_writer_abandon(copy.out);
+	pagemap_free(&map);
+	return ret;
+}
+
+int shmem_dump_pages(struct dump *d)
+{
+	struct shmem_dump *s = d->shmem;
+
+	for (size_t i = 0; s && i < s->nr; i++) {
+		int ret = dump_object(d, s->v[i].fd, s->v[i].shmid, s->v[i].mapped);
+
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+void shmem_dump_free(struct dump *d)
+{
+	for (size_t i = 0; d->shmem && i < d->shmem->nr; i++)
+		close(d->shmem->v[i].fd);
+	if (d->shmem)
+		free(d->shmem->v);
+	free(d->shmem);
+	d->shmem = NULL;
+}
+
+struct shmem_restore {
+	struct {
+		uint64_t shmid, size;
+		int fd;
+	} * v;
+	size_t nr, cap;
+};
+
+static int note_vma(struct shmem_restore *s, const VmaEntry *v)
+{
+	uint64_t size = v->pgoff + (v->end - v->start);
+	size_t i = 0;
+
+	while (i < s->nr && s->v[i].shmid != v->shmid)
+		i++;
+	if (i == s->nr) {
+		if (grow(&s->v, s->nr, &s->cap, sizeof(*s->v)))
+			return -ENOMEM;
+		s->v[s->nr].shmid = v->shmid;
+		s->v[s->nr].size = 0;
+		s->v[s->nr++].fd = -1;
+	}
+	s->v[i].size = MAX(s->v[i].size, size);
+	return 0;
+}
+
+static int fill_object(struct restore *r, uint64_t shmid, uint64_t size, uint8_t *mem)
+{
+	struct pagemap map;
+	struct page_store *store = NULL;
+	int ret = pagemap_read(r->dir, IMG_PAGEMAP_SHMEM, shmid, &map, r->diag);
+
+	if (ret)
+		return ret;
+	if (map.nr_present)
+		ret = page_store_open(r->dir, &map, &store, r->diag);
+	for (size_t i = 0; !ret && i < map.nr; i++) {
+		const struct page_run *run = &map.runs[i];
+		const void *data;
+
+		if (!(run->flags & PE_PRESENT))
+			continue;
+		if (run->vaddr >= size || run->nr_pages > (size - run->vaddr) / PAGE_SIZE) {
+			ret = diag_fail(r->diag, EPROTO,
+					"pagemap-shmem-%llu.img is damaged: no VMA maps its pages at 0x%llx",
+					(unsigned long long)shmid, (unsigned long long)run->vaddr);
+			break;
+		}
+		ret = page_store_get(store, run, 0, run->nr_pages, mem + run->vaddr, &data, r->diag);
+		if (!ret && data != mem + run->vaddr)
+			memcpy(mem + run->vaddr, data, run->nr_pages * PAGE_SIZE);
+	}
+	page_store_close(store);
+	pagemap_free(&map);
+	return ret;
+}
+
+/* A descriptor of the object that @mem maps, out of the way of those that the tasks will have. */
+static int descriptor_of(struct restore *r, const void *mem, uint64_t size)
+{
+	_cleanup_close_ int fd = -1;
+	char path[96];
+
+	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)mem, (unsigned long)mem + size);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return diag_fail(r->diag, errno,
+				 "cannot open shared memory: %s (map_files needs CAP_CHECKPOINT_RESTORE)",
+				 strerror(errno));
+	return fcntl(fd, F_DUPFD_CLOEXEC, files_base(r));
+}
+
+static int restore_object(struct restore *r, uint64_t shmid, uint64_t size, int *fd)
+{
+	void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int ret;
+
+	if (mem == MAP_FAILED)
+		return diag_fail(r->diag, errno, "cannot make shared memory of %llu bytes", (unsigned long long)size);
+	ret = fill_object(r, shmid, size, mem);
+	if (!ret)
+		ret = descriptor_of(r, mem, size);
+	munmap(mem, size);
+	*fd = ret < 0 ? -1 : ret;
+	return MIN(ret, 0);
+}
+
+int shmem_restore(struct restore *r)
+{
+	struct shmem_restore *s = r->shmem = calloc(1, sizeof(*s));
+	int ret = s ? 0 : -ENOMEM;
+
+	for (size_t i = 0; !ret && i < r->tree.nr; i++) {
+		const MmEntry *mm = r->tree.procs[i]->mm;
+
+		for (size_t k = 0; mm && !ret && k < mm->n_vmas; k++)
+			if (mm->vmas[k]->status & VMA_ANON_SHARED)
+				ret = note_vma(s, mm->vmas[k]);
+	}
+	for (size_t i = 0; !ret && i < s->nr; i++)
+		ret = restore_object(r, s->v[i].shmid, s->v[i].size, &s->v[i].fd);
+	return ret;
+}
+
+int shmem_fd(struct restore *r, uint64_t shmid)
+{
+	for (size_t i = 0; i < r->shmem->nr; i++)
+		if (r->shmem->v[i].shmid == shmid)
+			return r->shmem->v[i].fd;
+	return diag_fail(r->diag, EPROTO, "no image holds the shared memory %llu", (unsigned long long)shmid);
+}
+
+void shmem_close(struct restore *r)
+{
+	for (size_t i = 0; r->shmem && i < r->shmem->nr; i++)
+		cleanup_close(&r->shmem->v[i].fd);
+	if (r->shmem)
+		free(r->shmem->v);
+	free(r->shmem);
+	r->shmem = NULL;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef THAW_STATE_SHMEM_H
+#define THAW_STATE_SHMEM_H
+
+#include "criu-like/process.h"
+
+/* Shared anonymous memory: objects without a name that several VMAs, of several processes, map. */
+
+/** shmem_is_anonymous() - Is the area a piece of such an object? */
+bool shmem_is_anonymous(const struct area *a);
+
+/**
+ * shmem_dump_area() - Note the object that an area maps
+ * @shmid: set to its number in the images
+ *
+ * Return: 0, or -errno with a sentence
+ */
+int shmem_dump_area(struct dump *d, const struct process *p, const struct area *a, uint64_t *shmid);
+
+/** shmem_dump_pages() - Write the content of all objects noted. Return: 0, or -errno with a sentence */
+int shmem_dump_pages(struct dump *d);
+
+/** shmem_dump_free() - Free the notes */
+void shmem_dump_free(struct dump *d);
+
+/**
+ * shmem_restore() - Make all objects that the tree's VMAs map, with their content
+ *
+ * Return: 0, or -errno with a sentence
+ */
+int shmem_restore(struct restore *r);
+
+/** shmem_fd() - The object's descriptor, at or above files_base(). Return: it, or -errno with a sentence */
+int shmem_fd(struct restore *r, uint64_t shmid);
+
+/** shmem_close() - Close and free what shmem_restore() made */
+void shmem_close(struct restore *r);
+
+#endif

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The shape of the tree.
+ *
+ * Births: a task makes its children itself, by clone3(2) with set_tid, so that parents are right by construction. A
+ * child inherits the session that its parent is in at that moment. So a task first makes the children that are still in
+ * the session it was born in, then starts its own, then makes the others. Group leaders make their group at once; the
+ * other members join when all tasks exist. CLONE_PTRACE attaches each child to the tracer before it has run an
+ * instruction.
+ */
+#include "criu-like/state/tree.h"
+
+#include <errno.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "common/util.h"
+#include "criu-like/inject/arch.h"
+
+#define IMAGES_VERSION 2 /* the format's 1.1 */
+
+static int check_session(struct dump *d, struct process *p)
+{
+	const struct process *leader = tree_find(&d->tree, p->sid);
+
+	if (p->sid == p->pid)
+		return 0;
+	if (!leader && !d->opt->shell_job)
+		return diag_fail(d->diag, EOPNOTSUPP,
+				 "process %d is in session %d, whose leader is not in the tree; start it with setsid, "
+				 "or use --shell-job",
+				 p->pid, p->sid);
+	for (const struct process *q = p->parent; leader && q; q = q->parent)
+		if (q == leader)
+			return 0;
+	if (leader)
+		return diag_fail(d->diag, EOPNOTSUPP,
+				 "process %d is in the session of process %d, which is not an ancestor; Thaw cannot "
+				 "restore that",
+				 p->pid, p->sid);
+	return 0;
+}
+
+static int check_group(struct dump *d, struct process *p)
+{
+	const struct process *leader = tree_find(&d->tree, p->pgid);
+
+	if (leader || d->opt->shell_job)
+		return 0;
+	return diag_fail(d->diag, EOPNOTSUPP,
+			 "process %d is in process group %d, whose leader is not in the tree; Thaw cannot restore that",
+			 p->pid, p->pgid);
+}
+
+int tree_dump(struct dump *d)
+{
+	for (size_t i = 0; i < d->tree.nr; i++) {
+		struct process *p = d->tree.procs[i];
+		int ret;
+
+		p->sid = p->stat.session;
+		p->pgid = p->stat.pgrp;
+		p->ids = arena_alloc(d->arena, sizeof(*p->ids));
+		if (!p->ids)
+			return -ENOMEM;
+		task_kobj_ids_entry__init(p->ids);
+		/* 1 is the dumping tool's own, by custom. */
+		p->ids->vm_id = p->ids->files_id = p->ids->fs_id = p->ids->sighand_id = (uint32_t)i + 2;
+		ret = check_session(d, p);
+		if (!ret)
+			ret = check_group(d, p);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static int write_pstree(struct dump *d, struct image_writer *w)
+{
+	for (size_t i = 0; i < d->tree.nr; i++) {
+		struct process *p = d->tree.procs[i];
+		PstreeEntry e = PSTREE_ENTRY__INIT;
+		int ret;
+
+		e.pid = (uint32_t)p->pid;
+		e.ppid = (uint32_t)p->ppid;
+		e.pgid = (uint32_t)p->pgid;
+		e.sid = (uint32_t)p->sid;
+		e.n_threads = p->nr_threads;
+		e.threads = arena_array(d->arena, p->nr_threads, sizeof(*e.threads));
+		if (!e.threads)
+			return -ENOMEM;
+		for (size_t k = 0; k < p->nr_threads; k++)
+			e.threads[k] = (uint32_t)p->threads[k].tid;
+		ret = image_put(w, &e);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static int write_inventory(struct dump *d)
+{
+	InventoryEntry inv = INVENTORY_ENTRY__INIT;
+	TaskKobjIdsEntry root = TASK_KOBJ_IDS_ENTRY__INIT;
+
+	root.vm_id = root.files_id = root.fs_id = root.sighand_id = 1;
+	inv.img_version = IMAGES_VERSION;
+	inv.has_fdinfo_per_id = inv.fdinfo_per_id = 1;
+	inv.has_ns_per_id = inv.ns_per_id = 1;
+	inv.root_ids = &root;
+	inv.has_lsmtype = 1;
+	inv.lsmtype = LSMTYPE__NO_LSM;
+	return image_write_one(d->dir, IMG_INVENTORY, 0, &inv, d->diag);
+}
+
+int tree_write(struct dump *d)
+{
+	struct image_writer *w = NULL;
+	int ret = image_create(d->dir, IMG_PSTREE, 0, &w, d->diag);
+
+	if (!ret)
+		ret = write_pstree(d, w);
+	if (ret) {
+		image_abandon(w);
+		return ret;
+	}
+	ret = image_finish(w);
+	return ret ? ret : write_inventory(d);
+}
+
+static int read_inventory(struct restore *r)
+{
+	InventoryEntry *inv = NULL;
+	int ret = image_read_one(r->dir, IMG_INVENTORY, 0, &inv, r->diag);
+
+	if (!ret && inv->img_version > IMAGES_VERSION)
+		ret = diag_fail(r->diag, EPROTO,
+				"%s was written by a newer format: image version %u, this Thaw reads up to %d; use a "
+				"newer Thaw",
+				image_dir_path(r->dir), inv->img_version, IMAGES_VERSION);
+	if (!ret && !(inv->has_fdinfo_per_id && inv->fdinfo_per_id))
+		ret = diag_fail(r->diag, EPROTO, "%s was written by a CRIU too old for Thaw", image_dir_path(r->dir));
+	image_free(inv);
+	return ret;
+}
+
+static int add_process(struct restore *r, const PstreeEntry *e)
+{
+	struct process *parent = e->ppid ? tree_find(&r->tree, (pid_t)e->ppid) : NULL;
+	struct process *p;
+
+	if (!e->pid || e->pid > INT32_MAX || !e->n_threads || e->threads[0] != e->pid ||
+	    tree_find(&r->tree, (pid_t)e->pid) || (!parent) != (r->tree.nr == 0))
+		return diag_fail(r->diag, EPROTO, "pstree.img is damaged: process %u (parent %u) cannot be", e->pid,
+				 e->ppid);
+	p = tree_add(&r->tree, (pid_t)e->pid, parent);
+	if (!p)
+		return -ENOMEM;
+	p->pgid = (pid_t)e->pgid;
+	p->sid = (pid_t)e->sid;
+	for (size_t i = 0; i < e->n_threads; i++) {
+		if (!e->threads[i] || e->threads[i] > INT32_MAX)
+			return diag_fail(r->diag, EPROTO, "pstree.img is damaged: thread %u", e->threads[i]);
+		if (!process_add_thread(p, (pid_t)e->threads[i]))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int tree_read(struct restore *r)
+{
+	struct image_reader *reader = NULL;
+	PstreeEntry *e;
+	int ret = read_inventory(r), more;
+
+	if (!ret)
+		ret = image_open(r->dir, IMG_PSTREE, 0, &reader, r->diag);
+	while (!ret && (more = image_get(reader, &e)) != 0) {
+		ret = more < 0 ? more : add_process(r, e);
+		if (more > 0)
+			image_free(e);
+	}
+	image_close(reader);
+	if (!ret && !r->tree.nr)
+		return diag_fail(r->diag, EPROTO, "pstree.img is damaged: there is no process in it");
+	if (!ret && r->tree.procs[0]->sid != r->tree.procs[0]->pid && !r->opt->shell_job)
+		return diag_fail(r->diag, EINVAL,
+				 "process %d is in session %d, which is not among the images; use --shell-job",
+				 r->tree.procs[0]->pid, r->tree.procs[0]->sid);
+	return ret;
+}
+
+/*
+ * The new task spins on pause() until it is seized; all its signals are blocked, as ours are. A pid that was in use a
+ * moment ago may still be busy although kill() says that nobody has it, so EEXIST is asked again for a short while.
+ */
+static pid_t clone_root(pid_t pid, bool sibling)
+{
+	static const struct timespec tick = { .tv_nsec = 1000 * 1000 };
+	struct clone_args args = { .flags = sibling ? CLONE_PARENT : 0,
+				   .exit_signal = sibling ? 0 : SIGCHLD,
+				   .set_tid = (uintptr_t)&pid,
+				   .set_tid_size = 1 };
+	pid_t got = -1;
+
+	for (int tries = 0; tries < 100; tries++) {
+		got = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+		if (got >= 0 || errno != EEXIST || kill(pid, 0) == 0)
+			break;
+		nanosleep(&tick, NULL);
+	}
+	while (got == 0)
+		syscall(SYS_pause);
+	return got < 0 ? -errno : got;
+}
+
+int tree_birth(struct restore *r)
+{
+	struct process *p = r->tree.procs[0];
+	pid_t pid = clone_root(p->pid, r->opt->sibling);
+	int ret;
+
+	if (pid == -EEXIST)
+		return diag_fail(r->diag, EEXIST,
+				 "pid %d is taken by another process; end that one, or restore in a new PID namespace",
+				 p->pid);
+	if (pid < 0)
+		return diag_fail(r->diag, -pid, "cannot make process %d: %s%s", p->pid, strerror(-pid),
+				 pid == -EPERM ? " (choosing a pid needs CAP_CHECKPOINT_RESTORE)" : "");
+	ret = tracee_seize(&p->threads[0].tracee, pid, pid, PTRACE_O_EXITKILL);
+	if (ret)
+		kill(pid, SIGKILL);
+	else
+		ret = tracee_wait(&p->threads[0].tracee);
+	if (ret)
+		return diag_fail(r->diag, -ret, "cannot seize the new process %d: %s", pid, strerror(-ret));
+	return 0;
+}
+
+static void tell_clone(struct batch *b, pid_t tid, uint64_t flags)
+{
+	struct clone_args args = { .flags = flags | CLONE_PTRACE,
+				   .exit_signal = flags & CLONE_THREAD ? 0 : SIGCHLD,
+				   .set_tid = batch_data(b, &tid, sizeof(tid)),
+				   .set_tid_size = 1 };
+
+	batch_call(b, BATCH_MUST, SYS_clone3, batch_data(b, &args, sizeof(args)), sizeof(args));
+}
+
+static bool is_born_before_setsid(const struct process *parent, const struct process *child)
+{
+	return child->sid != child->pid && child->sid != parent->sid;
+}
+
+static void tell_children(struct restore *r, struct process *p, struct batch *b, bool before)
+{
+	for (size_t i = 0; i < r->tree.nr; i++) {
+		struct process *c = r->tree.procs[i];
+
+		if (c->parent == p && is_born_before_setsid(p, c) == before)
+			tell_clone(b, c->pid, 0);
+	}
+}
+
+int tree_tell_births(struct restore *r, struct process *p, struct batch *b)
+{
+	tell_children(r, p, b, true);
+	if (p->sid == p->pid)
+		batch_call(b, BATCH_MUST, SYS_setsid);
+	else if (p->pgid == p->pid)
+		batch_call(b, BATCH_MUST, SYS_setpgid, 0, 0);
+	tell_children(r, p, b, false);
+	return 0;
+}
+
+/* With --shell-job a group may be the restorer's own, which the tree is in by birth. */
+void tree_tell_group(struct restore *r, struct process *p, struct batch *b)
+{
+	if (p->pgid != p->pid && p->sid != p->pid && tree_find(&r->tree, p->pgid))
+		batch_call(b, BATCH_MUST, SYS_setpgid, 0, (uint64_t)p->pgid);
+}
+
+void tree_tell_death(struct restore *r, struct process *p, struct batch *b)
+{
+	static const struct rlimit no_core;
+	int status = (int)p->threads[0].core->tc->exit_code;
+	uint64_t none = 0;
+	struct {
+		uint64_t handler, flags, restorer, mask;
+	} standard = { 0 };
+
+	tree_tell_group(r, p, b);
+	if (WIFSIGNALED(status)) {
+		batch_call(b, 0, SYS_prlimit64, 0, RLIMIT_CORE, batch_data(b, &no_core, sizeof(no_core)));
+		batch_call(b, 0, SYS_rt_sigaction, (uint64_t)WTERMSIG(status),
+			   batch_data(b, &standard, sizeof(standard)), 0, 8);
+		batch_call(b, 0, SYS_kill, (uint64_t)p->pid, (uint64_t)WTERMSIG(status));
+		batch_call(b, 0, SYS_rt_sigprocmask, SIG_SETMASK, batch_data(b, &none, sizeof(none)), 0, 8);
+	}
+	batch_call(b, BATCH_MUST, SYS_exit_group, (uint64_t)WEXITSTATUS(status));
+}
+
+void tree_tell_threads(struct process *p, struct batch *b)
+{
+	const uint64_t flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+
+	for (size_t i = 1; i < p->nr_threads; i++)
+		tell_clone(b, p->threads[i].tid, flags);
+}

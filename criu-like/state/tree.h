@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef THAW_STATE_TREE_H
+#define THAW_STATE_TREE_H
+
+#include "criu-like/process.h"
+
+/* The shape of the tree: who is whose child, sessions, process groups, zombies. */
+
+/** tree_dump() - Check that the tree can be built again, and give it its ids. Return: 0, or -errno with a sentence */
+int tree_dump(struct dump *d);
+
+/** tree_write() - Write pstree.img and inventory.img. Return: 0, or -errno with a sentence */
+int tree_write(struct dump *d);
+
+/** tree_read() - Read inventory.img and pstree.img into r->tree. Return: 0, or -errno with a sentence */
+int tree_read(struct restore *r);
+
+/**
+ * tree_birth() - Start the root of the tree as a child (or sibling) of this process, stopped and seized
+ *
+ * Return: 0, or -errno with a sentence (-EEXIST: its pid is taken)
+ */
+int tree_birth(struct restore *r);
+
+/**
+ * tree_tell_births() - Append the calls by which a task takes its session and makes its children
+ *
+ * The children are born stopped and seized, before they have run anything.
+ *
+ * Return: 0, or -errno with a sentence
+ */
+int tree_tell_births(struct restore *r, struct process *p, struct batch *b);
+
+/** tree_tell_group() - Append the call by which a task joins its process group, when all tasks exist */
+void tree_tell_group(struct restore *r, struct process *p, struct batch *b);
+
+/** tree_tell_death() - Append the calls by which a zombie becomes one */
+void tree_tell_death(struct restore *r, struct process *p, struct batch *b);
+
+/** tree_tell_threads() - Append the calls that make all threads but the first */
+void tree_tell_threads(struct process *p, struct batch *b);
+
+#endif
