@@ -54,6 +54,7 @@ struct process {
 	bool *covered;		/* restore: for each VMA, is it registered? */
 	bool zombie, stopped;
 	size_t brk_record;
+	size_t memory_list; /* restore: first record of the list that builds its memory */
 	MmEntry *mm;
 	FsEntry *fs;
 	TaskKobjIdsEntry *ids;
@@ -119,12 +120,14 @@ struct restore_options {
 };
 
 struct file_opener;
+struct shmem_restore;
 
 struct restore {
 	const struct restore_options *opt;
 	struct diag *diag;
 	struct image_dir *dir;
 	struct tree tree;
+	struct shmem_restore *shmem; /* state/shmem.c */
 	struct file_opener
 		*files; /* state/files.c: the open files of the images, opened here and inherited by the tasks */
 	struct arena *arena;

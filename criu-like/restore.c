@@ -51,7 +51,7 @@ static int stage_open(struct restore *r)
 	return ret ? ret : shmem_restore(r);
 }
 
-static int stage_region(struct restore *r)
+static int open_region(struct restore *r)
 {
 	size_t records = 16, bytes = 4096;
 
@@ -65,7 +65,7 @@ static int stage_region(struct restore *r)
 		records += 4 * p->mm->n_vmas + files_records(r, p) + 4 * p->nr_threads + 32;
 		bytes += 256 * p->nr_threads + 16 * 1024;
 		for (size_t k = 0; k < p->nr_threads; k++)
-			kinds_room(p, &p->threads[k], &records, &bytes);
+			kinds_room_to_tell(&p->threads[k], &records, &bytes);
 	}
 	return region_open(r, records, bytes);
 }
@@ -97,13 +97,16 @@ static int finish_list(struct restore *r, struct process *p, struct thread *t)
 	return batch_record_at(&r->batch, at)->flags & BATCH_END ? 0 : list_failed(r, p, t, at);
 }
 
-static int start_list(struct restore *r, struct process *p, struct thread *t)
+static int end_list(struct restore *r, const struct process *p)
 {
 	int ret = batch_end(&r->batch);
 
-	if (ret)
-		return diag_fail(r->diag, -ret, "the lists for process %d do not fit: %s", p->pid, strerror(-ret));
-	ret = tracee_start_list(&t->tracee, &r->batch, t->list);
+	return ret ? diag_fail(r->diag, -ret, "the lists for process %d do not fit: %s", p->pid, strerror(-ret)) : 0;
+}
+
+static int start_list(struct restore *r, struct process *p, struct thread *t)
+{
+	int ret = tracee_start_list(&t->tracee, &r->batch, t->list);
 	if (ret)
 		return diag_fail(r->diag, -ret, "cannot run process %d: %s", p->pid, strerror(-ret));
 	return 0;
@@ -132,43 +135,47 @@ static int tell_rseq_end(struct restore *r, struct process *p)
 	return 0;
 }
 
+static int give_birth(struct restore *r, struct process *p)
+{
+	struct thread *t = &p->threads[0];
+	int ret = p->parent ? adopt(r, p, t) : 0;
+
+	if (ret)
+		return ret;
+	p->pidfd = (int)syscall(SYS_pidfd_open, p->pid, 0);
+	if (p->pidfd < 0)
+		return diag_fail(r->diag, errno, "cannot open a pidfd of process %d: %s", p->pid, strerror(errno));
+	t->list = batch_begin(&r->batch);
+	if (!p->parent)
+		ret = tell_rseq_end(r, p);
+	if (!ret)
+		ret = tree_tell_births(r, p, &r->batch);
+	if (!ret)
+		ret = end_list(r, p);
+	if (!ret)
+		ret = start_list(r, p, t);
+	return ret ? ret : finish_list(r, p, t);
+}
+
 static int stage_births(struct restore *r)
 {
 	int ret = tree_birth(r);
 
-	for (size_t i = 0; !ret && i < r->tree.nr; i++) {
-		struct process *p = r->tree.procs[i];
-		struct thread *t = &p->threads[0];
-
-		ret = p->parent ? adopt(r, p, t) : 0;
-		if (ret)
-			break;
-		p->pidfd = (int)syscall(SYS_pidfd_open, p->pid, 0);
-		if (p->pidfd < 0)
-			return diag_fail(r->diag, errno, "cannot open a pidfd of process %d: %s", p->pid,
-					 strerror(errno));
-		t->list = batch_begin(&r->batch);
-		if (!p->parent)
-			ret = tell_rseq_end(r, p);
-		if (!ret)
-			ret = tree_tell_births(r, p, &r->batch);
-		if (!ret)
-			ret = start_list(r, p, t);
-		if (!ret)
-			ret = finish_list(r, p, t);
-	}
+	for (size_t i = 0; !ret && i < r->tree.nr; i++)
+		ret = give_birth(r, r->tree.procs[i]);
 	return ret;
 }
 
+/* Built before the tasks are born: what it opens, they have to inherit. */
 static int tell_memory(struct restore *r, struct process *p)
 {
 	struct batch *b = &r->batch;
-	int ret;
+	int ret = 0;
 
-	p->threads[0].list = batch_begin(b);
+	p->memory_list = batch_begin(b);
 	if (p->zombie) {
 		tree_tell_death(r, p, b);
-		return 0;
+		return end_list(r, p);
 	}
 	tree_tell_group(r, p, b);
 	ret = vma_tell(r, p, b, b->remote, region_end(r));
@@ -180,6 +187,15 @@ static int tell_memory(struct restore *r, struct process *p)
 		ret = files_tell(r, p, b);
 	uffd_tell(p, b);
 	tree_tell_threads(p, b);
+	return ret ? ret : end_list(r, p);
+}
+
+static int stage_lists(struct restore *r)
+{
+	int ret = open_region(r);
+
+	for (size_t i = 0; !ret && i < r->tree.nr; i++)
+		ret = tell_memory(r, r->tree.procs[i]);
 	return ret;
 }
 
@@ -188,9 +204,10 @@ static int stage_memory(struct restore *r)
 	int ret = 0;
 
 	for (size_t i = 0; !ret && i < r->tree.nr; i++) {
-		ret = tell_memory(r, r->tree.procs[i]);
-		if (!ret)
-			ret = start_list(r, r->tree.procs[i], &r->tree.procs[i]->threads[0]);
+		struct process *p = r->tree.procs[i];
+
+		p->threads[0].list = p->memory_list;
+		ret = start_list(r, p, &p->threads[0]);
 	}
 	for (size_t i = 0; !ret && i < r->tree.nr; i++) {
 		struct process *p = r->tree.procs[i];
@@ -250,6 +267,8 @@ static int stage_state(struct restore *r)
 				uffd_tell_close(p, &r->batch);
 			ret = kinds_tell(r, p, t, &r->batch);
 			if (!ret)
+				ret = end_list(r, p);
+			if (!ret)
 				ret = start_list(r, p, t);
 			if (!ret)
 				ret = finish_list(r, p, t);
@@ -262,14 +281,12 @@ static int set_registers(struct restore *r, struct process *p)
 {
 	for (size_t k = 0; k < p->nr_threads; k++) {
 		struct thread *t = &p->threads[k];
-		const TaskCoreEntry *tc = p->threads[0].core->tc;
 		int ret = arch_restore_regs(t->tid, t->core, &t->tracee.regs, r->diag);
 
+		if (!ret)
+			ret = kinds_apply(r, p, t);
 		if (ret)
 			return ret;
-		t->tracee.sigmask = t->core->thread_core->has_blk_sigset ? t->core->thread_core->blk_sigset : 0;
-		if (k == 0 && !t->core->thread_core->has_blk_sigset)
-			t->tracee.sigmask = tc->blk_sigset;
 	}
 	return 0;
 }
@@ -326,7 +343,7 @@ static const struct {
 } stages[] = {
 	{ "read the images", stage_read },
 	{ "open files", stage_open },
-	{ "map the batch", stage_region },
+	{ "build the lists", stage_lists },
 	{ "make the tree", stage_births },
 	{ "memory, files and threads", stage_memory },
 	{ "fill memory", stage_fill },

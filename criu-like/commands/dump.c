@@ -92,7 +92,8 @@ static int parse(int argc, char **argv, struct dump_options *opt, struct log_opt
 		}
 	}
 	if (!opt->pid || optind < argc) {
-		fprintf(stderr, opt->pid ? "thaw dump: what is '%s'?\n" : "thaw dump: -t PID is missing\n", argv[optind]);
+		fprintf(stderr, opt->pid ? "thaw dump: what is '%s'?\n" : "thaw dump: -t PID is missing\n",
+			argv[optind]);
 		return 1;
 	}
 	return 0;

@@ -2,6 +2,7 @@
 #include "criu-like/state/core.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/util.h"
@@ -142,7 +143,7 @@ int core_dump(struct dump *d, struct process *p)
 	if (!vdso)
 		return diag_fail(d->diag, EOPNOTSUPP, "process %d has no vDSO, which Thaw needs", p->pid);
 	for (size_t i = 0; i < p->nr_threads; i++)
-		kinds_room(p, &p->threads[i], &records, &bytes);
+		kinds_room_to_ask(p, &records, &bytes);
 	ret = inject_open(&p->inj, &p->threads[0].tracee, p->mem_fd, vdso->start, vdso->end - vdso->start, records,
 			  bytes, d->diag);
 	if (!ret)
