@@ -30,5 +30,8 @@ tests: $(B)/thaw $(UNIT) $(PROGRAMS) $(TOOLS) | test-deps
 check: all tests
 	@tests/run --build $(B) $(T)
 
-.PHONY: tests check
+demo: $(B)/thaw | demo-deps
+	@tests/demo --build $(B)
+
+.PHONY: tests check demo
 .SECONDARY: $(UNIT:$(B)/unit/%=$(B)/tests/unit/%.o)

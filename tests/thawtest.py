@@ -6,6 +6,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -48,12 +49,12 @@ def tail(path, lines=8):
 class Tool:
     """Thaw, or a CRIU to compare with: the command line is the same, but CRIU's lazy-pages server is started by hand."""
 
-    def __init__(self, path=THAW):
-        self.path = path
+    def __init__(self, path=THAW, verbosity=4):
+        self.path, self.verbosity = path, verbosity
         self.own_server = not os.path.basename(path).startswith("criu")
 
     def command(self, name, images, *options):
-        return [self.path, name, "-D", images, "-o", f"{name}.log", "-v4", *options]
+        return [self.path, name, "-D", images, "-o", f"{name}.log", f"-v{self.verbosity}", *options]
 
     def run(self, name, images, *options):
         """Run a command to its end. Returns (exit status, what it said)."""
@@ -134,6 +135,24 @@ def reap_all():
             pid, status = os.wait()
         except ChildProcessError:
             return failed
+        if status:
+            failed[pid] = os.waitstatus_to_exitcode(status)
+
+
+def children():
+    with open(f"/proc/self/task/{threading.get_native_id()}/children") as f:
+        return set(map(int, f.read().split()))
+
+
+def wait_drained(root):
+    """Wait until all our children but the restored root have ended: the lazy-pages server, above all."""
+    failed = {}
+    while True:
+        if not children() - {root}:
+            check(not failed, f"processes ended with a failure: {failed}")
+            return
+        pid, status = os.wait()
+        check(pid != root, f"the restored process {root} ended, status {status}")
         if status:
             failed[pid] = os.waitstatus_to_exitcode(status)
 
