@@ -12,6 +12,7 @@ static const struct command {
 } commands[] = {
 	{ "dump", cmd_dump, "freeze a tree of processes into images" },
 	{ "restore", cmd_restore, "bring a tree back from images" },
+	{ "lazy-pages", cmd_lazy_pages, "serve the memory of a lazy restore" },
 	{ "version", cmd_version, "print the version" },
 };
 

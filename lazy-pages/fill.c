@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "lazy-pages/fill.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/util.h"
+
+#ifndef UFFDIO_POISON
+struct uffdio_poison {
+	struct uffdio_range range;
+	__u64 mode;
+	__s64 updated;
+};
+#define UFFDIO_POISON _IOWR(UFFDIO, 0x08, struct uffdio_poison)
+#endif
+
+int filler_init(struct filler *f, struct diag *diag, const uint32_t *pause)
+{
+	*f = (struct filler){ .diag = diag, .pause = pause };
+	return -posix_memalign(&f->buf, PAGE_SIZE, FILL_STEP * PAGE_SIZE);
+}
+
+void filler_free(struct filler *f)
+{
+	free(f->buf);
+}
+
+void fill_wake(const struct space *sp, uint64_t addr, uint64_t len)
+{
+	struct uffdio_range range = { addr, len };
+
+	ioctl(sp->row->uffd, UFFDIO_WAKE, &range);
+}
+
+bool fill_event_pending(const struct space *sp)
+{
+	/* The kernel looks for events before it looks at the (empty) range. */
+	struct uffdio_zeropage zero = { 0 };
+
+	return ioctl(sp->row->uffd, UFFDIO_ZEROPAGE, &zero) && errno == EAGAIN;
+}
+
+bool fill_memory_gone(const struct space *sp)
+{
+	struct uffdio_zeropage zero = { .range = { FILL_LOWEST, PAGE_SIZE }, .mode = UFFDIO_ZEROPAGE_MODE_DONTWAKE };
+
+	return ioctl(sp->row->uffd, UFFDIO_ZEROPAGE, &zero) && errno == ESRCH;
+}
+
+int fill_zero(struct space *sp, uint64_t addr)
+{
+	struct uffdio_zeropage zero = { .range = { PAGE_DOWN(addr), PAGE_SIZE } };
+
+	if (!ioctl(sp->row->uffd, UFFDIO_ZEROPAGE, &zero)) {
+		shared_add(&sp->stats->zero_faults, 1);
+		return 0;
+	}
+	if (errno == EAGAIN || errno == ENOMEM)
+		return -EAGAIN;
+	if (errno == ESRCH)
+		return -ESRCH;
+	fill_wake(sp, PAGE_DOWN(addr), PAGE_SIZE); /* EEXIST, or ENOENT: let the toucher find out */
+	return 0;
+}
+
+int fill_poison(int uffd, uint64_t addr, uint64_t len)
+{
+	struct uffdio_poison poison = { .range = { addr, len } };
+
+	while (len) {
+		poison.updated = 0;
+		if (!ioctl(uffd, UFFDIO_POISON, &poison))
+			return 0;
+		if (poison.updated > 0)
+			len = (uint64_t)poison.updated;
+		else if (errno == EEXIST)
+			len = PAGE_SIZE;
+		else
+			return -errno;
+		poison.range.start += len;
+		poison.range.len -= len;
+		len = poison.range.len;
+	}
+	return 0;
+}
+
+/* One UFFDIO_COPY. Return: bytes filled (maybe short of @len), or -errno when none was. */
+static int64_t copy_once(const struct space *sp, uint64_t dst, const void *src, uint64_t len)
+{
+	struct uffdio_copy copy = { .dst = dst, .src = (uintptr_t)src, .len = len };
+
+	if (!ioctl(sp->row->uffd, UFFDIO_COPY, &copy))
+		return (int64_t)len;
+	return copy.copy > 0 ? copy.copy : -errno;
+}
+
+/* The page's content cannot be had. Never let the process read zeros there. */
+static int fill_bad(struct filler *f, struct space *sp, const struct piece *p, int error)
+{
+	int ret = fill_poison(sp->row->uffd, p->dst, PAGE_SIZE);
+
+	if (ret == -EAGAIN || ret == -ESRCH)
+		return ret;
+	if (ret && sp->row->pidfd >= 0)
+		ret = (int)syscall(SYS_pidfd_send_signal, sp->row->pidfd, SIGKILL, NULL, 0) ? -errno : 0;
+	diag_fail(f->diag, -error, "process %d: the page for 0x%lx cannot be read from the images: %s; %s",
+		  sp->row->pid, p->dst, strerror(-error),
+		  ret ? "it could neither be poisoned nor the process be killed" : "it gets SIGBUS when it touches it");
+	space_mark(sp, p->run->index + p->skip, 1, &sp->stats->poisoned);
+	return 0;
+}
+
+static void advance(struct piece *p, uint64_t nr)
+{
+	p->dst += nr * PAGE_SIZE;
+	p->skip += nr;
+	p->nr -= nr;
+}
+
+/*
+ * What a copy of @want pages came to. Return: 0 to go on (with @step pages at most), or what fill_piece() returns.
+ * Still inside the gate.
+ */
+static int fill_result(struct filler *f, struct space *sp, struct piece *p, int64_t got, uint64_t want, uint64_t *step,
+		       enum shared_lane lane)
+{
+	uint64_t slot = p->run->index + p->skip;
+
+	if (got > 0) {
+		space_mark(sp, slot, (uint64_t)got / PAGE_SIZE, &sp->stats->pages[lane]);
+		advance(p, (uint64_t)got / PAGE_SIZE);
+		*step = MIN(*step * 2, FILL_STEP);
+		return 0;
+	}
+	switch ((int)-got) {
+	case EEXIST:
+		space_mark(sp, slot, 1, &sp->stats->pages[lane]);
+		fill_wake(sp, p->dst, PAGE_SIZE);
+		advance(p, 1);
+		return 0;
+	case ENOENT: /* not all of it is in one registered area */
+		if (want > 1) {
+			*step = want / 2;
+			return 0;
+		}
+		fill_wake(sp, p->dst, PAGE_SIZE);
+		if (sp->row->settled)
+			space_mark(sp, slot, 1, &sp->stats->gone);
+		advance(p, 1);
+		return 0;
+	case EAGAIN:
+	case ENOMEM:
+	case EINTR:
+		return -EAGAIN;
+	case ESRCH:
+	case ENOSPC:
+		return -ESRCH;
+	}
+	got = fill_bad(f, sp, p, (int)got);
+	if (!got)
+		advance(p, 1);
+	return (int)got;
+}
+
+int fill_piece(struct filler *f, struct space *sp, struct piece *p, uint32_t opening, bool gated, enum shared_lane lane)
+{
+	uint64_t step = FILL_STEP;
+	int ret = 0;
+
+	while (p->nr && !ret) {
+		uint64_t slot = p->run->index + p->skip, want;
+		const void *data;
+		int error;
+
+		advance(p, space_there(sp, slot, p->nr));
+		if (!p->nr)
+			break;
+		if (f->pause && __atomic_load_n(f->pause, __ATOMIC_RELAXED))
+			return -ECANCELED;
+		want = space_missing(sp, p->run->index + p->skip, MIN(p->nr, step));
+		error = sp->src->ops->read(sp->src, p->run, p->skip, want, f->buf, &data, f->diag);
+		if (error && want > 1) { /* find the page that is bad */
+			step = want / 2;
+			continue;
+		}
+		if (gated && !gate_enter(&sp->gate, opening))
+			return -EAGAIN;
+		if (!error)
+			ret = fill_result(f, sp, p, copy_once(sp, p->dst, data, want * PAGE_SIZE), want, &step, lane);
+		else if (!(ret = fill_bad(f, sp, p, error)))
+			advance(p, 1);
+		if (gated)
+			gate_leave(&sp->gate);
+	}
+	return ret;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef THAW_LAZY_GUARDIAN_H
+#define THAW_LAZY_GUARDIAN_H
+
+#include "lazy-pages/server.h"
+#include "lazy-pages/shared.h"
+
+/**
+ * guardian_run() - Start a server, guard it until the service is over, and come back with its result
+ *
+ * Return: 0, or -errno with a sentence in @diag
+ */
+int guardian_run(const struct lazy_options *opt, struct shared *sh, struct diag *diag);
+
+/**
+ * guardian_respawn() - The server's side: its guardian has died, make another
+ *
+ * No other thread of the server may be at work.
+ *
+ * Return: 0, or -errno with a sentence in @diag
+ */
+int guardian_respawn(const struct lazy_options *opt, struct shared *sh, struct diag *diag);
+
+#endif

@@ -1,0 +1,550 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "lazy-pages/serve.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/util.h"
+#include "lazy-pages/guardian.h"
+#include "lazy-pages/stats.h"
+
+/*
+ * The owner thread: one loop that polls the userfaultfds, fills what is touched, and keeps the workers in jobs.
+ *
+ * Faults come in bursts. While one lasts (HOLD after the last fault) the drain stands still, so that a fault waits for
+ * nobody, and the owner does not sleep (SPIN), because waking up costs as much as the fill. The drain then goes on
+ * behind the last fault.
+ */
+
+#define HOLD_NS 150000
+#define SPIN_NS 60000
+#define BURST_GAP_NS 100000 /* faults closer than this are a burst */
+#define RETRY_NS 20000
+#define WINDOW_MIN 16
+#define WINDOW_MAX 256
+#define JOB_MAX 512 /* pages: 2 MiB */
+#define JOB_MIN 16
+#define JOBS_PER_WORKER 2
+
+uint64_t serve_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+int serve_watch(struct server *s, int fd, enum watch what, unsigned row)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = (uint64_t)what << 32 | row };
+
+	if (epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &ev))
+		return diag_fail(s->diag, errno, "cannot poll descriptor %d: %s", fd, strerror(errno));
+	return 0;
+}
+
+void serve_unwatch(struct server *s, int fd)
+{
+	epoll_ctl(s->epoll, EPOLL_CTL_DEL, fd, NULL);
+}
+
+struct shared_row *serve_new_row(struct server *s)
+{
+	unsigned i = 0;
+
+	while (i < s->nr_rows && s->sh->rows[i].live)
+		i++;
+	if (i == SHARED_MAX_SPACES)
+		return NULL;
+	s->nr_rows = MAX(s->nr_rows, i + 1);
+	return &s->sh->rows[i];
+}
+
+int serve_add_space(struct server *s, struct space *sp)
+{
+	unsigned row = (unsigned)(sp->row - s->sh->rows);
+	int ret = serve_watch(s, sp->row->uffd, WATCH_UFFD, row);
+
+	if (!ret && sp->row->pidfd >= 0)
+		ret = serve_watch(s, sp->row->pidfd, WATCH_PIDFD, row);
+	sp->window = WINDOW_MIN;
+	s->spaces[row] = sp;
+	s->nr_spaces++;
+	return ret;
+}
+
+/* The process is gone, or lacks nothing: forget it as soon as no worker is at it. */
+static void retire(struct server *s, struct space *sp)
+{
+	unsigned row = (unsigned)(sp->row - s->sh->rows);
+
+	sp->over = true;
+	if (sp->in_flight)
+		return;
+	diag_debug(s->diag, "process %d (uffd %d): nothing more to fill", sp->row->pid, sp->row->uffd);
+	for (size_t i = 0; i < s->nr_faults;) {
+		if (s->faults[i].sp == sp)
+			s->faults[i] = s->faults[--s->nr_faults];
+		else
+			i++;
+	}
+	if (s->focus == sp)
+		s->focus = NULL;
+	serve_unwatch(s, sp->row->uffd);
+	if (sp->row->pidfd >= 0)
+		serve_unwatch(s, sp->row->pidfd);
+	s->spaces[row] = NULL;
+	s->nr_spaces--;
+	space_close(sp);
+}
+
+static void process_gone(struct server *s, struct space *sp)
+{
+	diag_debug(s->diag, "process %d (uffd %d) is gone, %lu pages were not wanted", sp->row->pid, sp->row->uffd,
+		   space_remaining(sp));
+	space_give_up(sp);
+	retire(s, sp);
+}
+
+/*
+ * A pidfd says that the process has ended; another one may still share its memory (CLONE_VM). The kernel knows: a fill
+ * of nothing that is missing says ESRCH when the memory is gone.
+ */
+static void process_ended(struct server *s, struct space *sp)
+{
+	serve_unwatch(s, sp->row->pidfd);
+	if (fill_memory_gone(sp))
+		process_gone(s, sp);
+}
+
+static int fill_fault(struct server *s, struct space *sp, uint64_t addr)
+{
+	struct piece p;
+	int ret;
+
+	sp->window = PAGE_DOWN(addr) == sp->expected ? MIN(sp->window * 2, WINDOW_MAX) : WINDOW_MIN;
+	ret = space_around(sp, addr, sp->window, &p);
+	if (ret == -ENOENT)
+		return fill_zero(sp, addr);
+	if (ret == 0) {
+		fill_wake(sp, PAGE_DOWN(addr), PAGE_SIZE);
+		return 0;
+	}
+	ret = fill_piece(&s->filler, sp, &p, 0, false, SHARED_FAULT);
+	sp->expected = sp->cursor = p.dst;
+	s->focus = sp;
+	return ret;
+}
+
+/* Serve the faults that are queued; those that meet an unread event stay. */
+static void serve_faults(struct server *s)
+{
+	size_t kept = 0, nr = s->nr_faults;
+
+	for (size_t i = 0; i < nr && s->nr_faults; i++) {
+		struct fault f = s->faults[i];
+		uint64_t now;
+		int ret = f.sp->over ? 0 : fill_fault(s, f.sp, f.addr);
+
+		if (ret == -EAGAIN) {
+			s->faults[kept++] = f;
+			continue;
+		}
+		if (ret == -ESRCH)
+			f.sp->over = true;
+		now = serve_now();
+		stats_fault(&s->sh->stats, now - f.since);
+		s->gap = (s->gap * 3 + MIN(now - s->last_fault, 10 * BURST_GAP_NS)) / 4;
+		s->last_fault = now;
+	}
+	s->nr_faults = kept;
+}
+
+/* Hand back a job: what is left of it is looked up again, behind the cursor. */
+static void job_back(struct server *s, struct job *job)
+{
+	struct space *sp = job->sp;
+
+	sp->in_flight--;
+	s->busy_jobs--;
+	if (job->result == -ESRCH)
+		sp->over = true;
+	else if (job->piece.nr)
+		sp->cursor = job->piece.dst;
+	if (job->result == -EAGAIN) /* the event's system call wants the CPU before it makes sense to try again */
+		s->feed_after = serve_now() + RETRY_NS;
+	job->sp = NULL;
+	job->next = s->idle_jobs;
+	s->idle_jobs = job;
+}
+
+static void jobs_back(struct server *s, struct job *job)
+{
+	while (job) {
+		struct job *next = job->next;
+
+		job_back(s, job);
+		job = next;
+	}
+}
+
+/* The end of the job under way that holds @addr of @sp, or 0. */
+static uint64_t under_way(const struct server *s, const struct space *sp, uint64_t addr, uint64_t *start)
+{
+	for (unsigned i = 0; i < s->nr_jobs; i++) {
+		const struct job *job = &s->jobs[i];
+
+		if (job->sp != sp)
+			continue;
+		if (addr >= job->start && addr < job->end)
+			return job->end;
+		if (job->start > addr)
+			*start = MIN(*start, job->start);
+	}
+	return 0;
+}
+
+/* The next pages for the drain: behind the cursor, else from the start, never what a worker has already. */
+static bool drain_piece(const struct server *s, const struct space *sp, struct piece *p)
+{
+	uint64_t max = MAX(MIN(space_remaining(sp) / (s->nr_jobs * 2), JOB_MAX), JOB_MIN);
+	uint64_t from = sp->cursor;
+	bool wrapped = false;
+
+	for (;;) {
+		uint64_t start = UINT64_MAX, end;
+
+		if (!space_next(sp, from, max, p)) {
+			if (wrapped)
+				return false;
+			wrapped = true;
+			from = 0;
+			continue;
+		}
+		end = under_way(s, sp, p->dst, &start);
+		if (!end) {
+			p->nr = MIN(p->nr, (start - p->dst) / PAGE_SIZE);
+			return true;
+		}
+		from = end;
+	}
+}
+
+/* The space whose turn it is: the one of the last fault, else the one with the fewest jobs. */
+static struct space *drain_space(struct server *s, struct piece *p)
+{
+	struct space *best = NULL;
+
+	if (s->focus && s->focus->row->settled && !s->focus->over && drain_piece(s, s->focus, p))
+		return s->focus;
+	for (unsigned i = 0; i < s->nr_rows; i++) {
+		struct space *sp = s->spaces[i];
+
+		if (!sp || sp->over || !sp->row->settled || (best && sp->in_flight >= best->in_flight))
+			continue;
+		if (drain_piece(s, sp, p))
+			best = sp;
+	}
+	if (best)
+		drain_piece(s, best, p);
+	return best;
+}
+
+static int feed(struct server *s)
+{
+	while (s->idle_jobs) {
+		struct job *job = s->idle_jobs;
+		struct space *sp = drain_space(s, &job->piece);
+		int ret;
+
+		if (!sp)
+			return 0;
+		s->idle_jobs = job->next;
+		job->sp = sp;
+		job->lane = SHARED_DRAIN;
+		job->opening = sp->gate.opening;
+		job->start = job->piece.dst;
+		job->end = job->start + job->piece.nr * PAGE_SIZE;
+		sp->cursor = job->end;
+		sp->in_flight++;
+		s->busy_jobs++;
+		ret = workers_submit(s->workers, job);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/* Retire what is through, and say whether the whole service is. */
+static bool settle(struct server *s)
+{
+	for (unsigned i = 0; i < s->nr_rows; i++) {
+		struct space *sp = s->spaces[i];
+
+		if (!sp)
+			continue;
+		if (sp->over)
+			process_gone(s, sp);
+		else if (sp->row->settled && !space_remaining(sp))
+			retire(s, sp);
+	}
+	return !s->nr_spaces && s->sh->conn_fd < 0 && (s->sh->finished || s->sh->lost);
+}
+
+/* The guardian is dead. Another one is a copy of this process, so the workers must be idle for that moment. */
+static int replace_guardian(struct server *s)
+{
+	serve_unwatch(s, s->sh->guardian_pidfd);
+	workers_pause(s->workers);
+	jobs_back(s, workers_recall(s->workers));
+	while (s->busy_jobs)
+		jobs_back(s, workers_collect(s->workers));
+	if (guardian_respawn(s->opt, s->sh, s->diag))
+		return -EAGAIN;
+	return serve_watch(s, s->sh->guardian_pidfd, WATCH_GUARDIAN, 0);
+}
+
+static int on_signal(struct server *s)
+{
+	struct signalfd_siginfo info;
+
+	if (read(s->signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
+		return 0;
+	if (!s->nr_spaces)
+		return diag_fail(s->diag, EINTR, "ended by %s", strsignal((int)info.ssi_signo));
+	diag_warn(s->diag, "%s ignored: processes depend on this server until their memory is filled",
+		  strsignal((int)info.ssi_signo));
+	return 0;
+}
+
+static int dispatch(struct server *s, uint64_t data)
+{
+	struct space *sp = s->spaces[(uint32_t)data];
+
+	switch ((enum watch)(data >> 32)) {
+	case WATCH_UFFD:
+		return sp ? events_read(s, sp) : 0;
+	case WATCH_WORKERS:
+		jobs_back(s, workers_collect(s->workers));
+		return 0;
+	case WATCH_PIDFD:
+		if (sp)
+			process_ended(s, sp);
+		return 0;
+	case WATCH_LISTEN:
+		return session_accept(s);
+	case WATCH_CONN:
+		return session_receive(s);
+	case WATCH_SIGNAL:
+		return on_signal(s);
+	case WATCH_GUARDIAN:
+		return replace_guardian(s);
+	}
+	return 0;
+}
+
+/* How long to wait for the next event, in ns; -1: until it comes. */
+static int64_t patience(const struct server *s, uint64_t now)
+{
+	int64_t wait = -1;
+
+	if (s->nr_faults)
+		return RETRY_NS;
+	if (s->last_fault && now < s->last_fault + HOLD_NS) {
+		if (s->spin_allowed && s->gap < BURST_GAP_NS && now < s->last_fault + SPIN_NS)
+			return 0;
+		wait = (int64_t)(s->last_fault + HOLD_NS - now);
+	}
+	if (now < s->feed_after)
+		wait = (int64_t)(s->feed_after - now);
+	if (s->opt->progress && (wait < 0 || wait > PROGRESS_NS))
+		wait = PROGRESS_NS;
+	return wait;
+}
+
+static int wait_events(struct server *s, struct epoll_event *ev, int max)
+{
+	int64_t wait = patience(s, serve_now());
+	struct timespec ts = { wait / 1000000000, wait % 1000000000 };
+	int n = epoll_pwait2(s->epoll, ev, max, wait < 0 ? NULL : &ts, NULL);
+
+	if (n < 0 && errno == ENOSYS)
+		n = epoll_wait(s->epoll, ev, max, wait < 0 ? -1 : (int)((wait + 999999) / 1000000));
+	return n >= 0		? n
+	       : errno == EINTR ? 0
+				: diag_fail(s->diag, errno, "cannot wait for events: %s", strerror(errno));
+}
+
+/* Let the drain go on, or stand still while faults come in. */
+static int drain(struct server *s)
+{
+	uint64_t now = serve_now();
+
+	if (s->nr_faults || (s->last_fault && now < s->last_fault + HOLD_NS)) {
+		workers_pause(s->workers);
+		return 0;
+	}
+	if (now < s->feed_after)
+		return 0;
+	workers_resume(s->workers);
+	return feed(s);
+}
+
+static int loop(struct server *s)
+{
+	struct epoll_event ev[64];
+	int ret = 0;
+
+	while (!ret && !settle(s)) {
+		int n = wait_events(s, ev, (int)ARRAY_SIZE(ev));
+
+		if (n < 0)
+			return n;
+		for (int i = 0; i < n && !ret; i++)
+			ret = dispatch(s, ev[i].data.u64);
+		serve_faults(s);
+		if (!ret)
+			ret = drain(s);
+		if (s->opt->progress && now_us() >= s->drawn + PROGRESS_NS / 1000) {
+			stats_progress(s->sh, false);
+			s->drawn = now_us();
+		}
+	}
+	return ret;
+}
+
+/* Descriptors that a successor has to close: the table outlives this process. */
+static int own_descriptors(struct server *s)
+{
+	sigset_t set;
+	int ret;
+
+	for (unsigned i = 0; i < SHARED_MAX_LOOSE; i++) {
+		if (s->sh->loose[i] >= 0)
+			close(s->sh->loose[i]);
+		s->sh->loose[i] = -1;
+	}
+	s->epoll = s->sh->loose[0] = epoll_create1(EPOLL_CLOEXEC);
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	s->signals = s->sh->loose[1] = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (s->epoll < 0 || s->signals < 0)
+		return diag_fail(s->diag, errno, "cannot make a descriptor: %s", strerror(errno));
+	ret = workers_new(s->opt->workers, s->diag, &s->workers);
+	if (ret)
+		return ret;
+	s->sh->loose[2] = workers_fd(s->workers);
+	ret = serve_watch(s, s->signals, WATCH_SIGNAL, 0) ?: serve_watch(s, workers_fd(s->workers), WATCH_WORKERS, 0);
+	if (!ret && s->sh->listen_fd >= 0)
+		ret = serve_watch(s, s->sh->listen_fd, WATCH_LISTEN, 0);
+	if (!ret && s->sh->conn_fd >= 0)
+		ret = serve_watch(s, s->sh->conn_fd, WATCH_CONN, 0);
+	if (!ret && s->sh->guardian_pidfd >= 0)
+		ret = serve_watch(s, s->sh->guardian_pidfd, WATCH_GUARDIAN, 0);
+	return ret;
+}
+
+/* Find the space of a row that shares its images with @row, so that they share a source too. */
+static struct source *known_source(struct server *s, const struct shared_row *row)
+{
+	for (unsigned i = 0; i < s->nr_rows; i++)
+		if (s->spaces[i] && s->spaces[i]->row->image_pid == row->image_pid)
+			return s->spaces[i]->src;
+	return NULL;
+}
+
+/* Take over what a dead server has left: its spaces, what it had read, and whoever waits for a page. */
+static int adopt(struct server *s)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; i < SHARED_MAX_SPACES && !ret; i++) {
+		struct shared_row *row = &s->sh->rows[i];
+		struct source *src;
+		struct space *sp;
+
+		if (!row->live)
+			continue;
+		s->nr_rows = i + 1;
+		src = known_source(s, row);
+		if (src)
+			src->refs++;
+		else
+			ret = source_open_images(s->dir, row->image_pid, &src, s->diag);
+		if (ret)
+			return ret;
+		ret = space_adopt(&sp, row, &s->sh->stats, src, s->diag);
+		source_put(src);
+		if (!ret)
+			ret = serve_add_space(s, sp);
+	}
+	if (!ret)
+		ret = events_replay(s);
+	for (unsigned i = 0; i < s->nr_rows && !ret; i++)
+		if (s->spaces[i])
+			fill_wake(s->spaces[i], FILL_LOWEST, FILL_HIGHEST - FILL_LOWEST);
+	return ret;
+}
+
+static int serve_start(struct server *s)
+{
+	int ret = image_dir_open(s->opt->images_dir, &s->dir, s->diag);
+
+	if (ret)
+		return ret;
+	s->nr_jobs = s->opt->workers * JOBS_PER_WORKER;
+	s->jobs = calloc(s->nr_jobs, sizeof(*s->jobs));
+	if (!s->jobs || filler_init(&s->filler, s->diag, NULL))
+		return diag_fail(s->diag, ENOMEM, "out of memory");
+	for (unsigned i = 0; i < s->nr_jobs; i++) {
+		s->jobs[i].next = s->idle_jobs;
+		s->idle_jobs = &s->jobs[i];
+	}
+	ret = own_descriptors(s);
+	return ret ?: adopt(s);
+}
+
+static void serve_free(struct server *s)
+{
+	workers_free(s->workers);
+	for (unsigned i = 0; i < s->nr_rows; i++)
+		space_close(s->spaces[i]);
+	image_dir_close(s->dir);
+	filler_free(&s->filler);
+	free(s->jobs);
+	free(s->faults);
+	free(s);
+}
+
+int serve(const struct lazy_options *opt, struct shared *sh, struct diag *diag)
+{
+	struct server *s = calloc(1, sizeof(*s));
+	int ret;
+
+	if (!s)
+		return diag_fail(diag, ENOMEM, "out of memory");
+	s->opt = opt;
+	s->sh = sh;
+	s->diag = diag;
+	s->spin_allowed = sysconf(_SC_NPROCESSORS_ONLN) > 1;
+	if (!sh->stats.start_us)
+		sh->stats.start_us = now_us();
+	ret = serve_start(s);
+	if (!ret)
+		ret = loop(s);
+	sh->stats.drained_us = now_us();
+	if (opt->progress)
+		stats_progress(sh, true);
+	if (!ret) /* else the caller ends the processes: nothing may be closed before */
+		serve_free(s);
+	return ret;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef THAW_LAZY_SERVE_H
+#define THAW_LAZY_SERVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lazy-pages/server.h"
+#include "lazy-pages/space.h"
+#include "lazy-pages/workers.h"
+
+/* The owner thread's context: everything that one server has. Only serve.c, events.c and session.c look inside. */
+
+struct fault {
+	struct space *sp;
+	uint64_t addr;
+	uint64_t since; /* ns, when its message was read */
+};
+
+struct server {
+	const struct lazy_options *opt;
+	struct diag *diag;
+	struct shared *sh;
+	struct image_dir *dir;
+	struct workers *workers;
+	struct filler filler; /* the owner's own: faults are filled without a hand-over */
+	int epoll;
+	int signals;
+	bool spin_allowed;
+	struct space *spaces[SHARED_MAX_SPACES]; /* by row */
+	unsigned nr_rows;			 /* rows that were ever used */
+	unsigned nr_spaces;
+	struct fault *faults; /* to be served */
+	size_t nr_faults, cap_faults;
+	struct job *jobs; /* all of them */
+	struct job *idle_jobs;
+	unsigned nr_jobs, busy_jobs;
+	struct space *focus; /* where the last fault was: the drain goes on there */
+	uint64_t last_fault; /* ns */
+	uint64_t gap;	     /* ns between faults, smoothed */
+	uint64_t feed_after; /* ns: no drain before */
+	uint64_t drawn;	     /* us, the progress bar */
+};
+
+/* What an epoll event is about; the row's number is in the low half. */
+enum watch { WATCH_LISTEN, WATCH_CONN, WATCH_UFFD, WATCH_PIDFD, WATCH_WORKERS, WATCH_SIGNAL, WATCH_GUARDIAN };
+
+/** serve() - Take a restore's processes and fill them until nothing is missing. Return: 0, or -errno with a sentence */
+int serve(const struct lazy_options *opt, struct shared *sh, struct diag *diag);
+
+/** serve_watch() - Poll a descriptor. Return: 0, or -errno with a sentence */
+int serve_watch(struct server *s, int fd, enum watch what, unsigned row);
+
+/** serve_unwatch() - Poll it no more */
+void serve_unwatch(struct server *s, int fd);
+
+/** serve_new_row() - A free row for a space. Return: it, or NULL when all are taken */
+struct shared_row *serve_new_row(struct server *s);
+
+/** serve_add_space() - Start to serve a space. Return: 0, or -errno with a sentence */
+int serve_add_space(struct server *s, struct space *sp);
+
+/** serve_now() - CLOCK_MONOTONIC in ns */
+uint64_t serve_now(void);
+
+/** events_read() - Read what a userfaultfd has to say, apply its events, queue its faults. Return: 0, or -errno */
+int events_read(struct server *s, struct space *sp);
+
+/** events_replay() - Apply what a dead server had read and not applied. Return: 0, or -errno with a sentence */
+int events_replay(struct server *s);
+
+/** session_accept() - Take the connection of a restore. Return: 0, or -errno with a sentence */
+int session_accept(struct server *s);
+
+/** session_receive() - Read what the restore says. Return: 0, or -errno with a sentence */
+int session_receive(struct server *s);
+
+#endif

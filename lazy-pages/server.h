@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef THAW_LAZY_SERVER_H
+#define THAW_LAZY_SERVER_H
+
+#include <stdbool.h>
+
+#include "common/diag.h"
+
+/* What `thaw lazy-pages` was asked for. All strings are the caller's. */
+struct lazy_options {
+	const char *images_dir;
+	const char *work_dir;	/* where the socket, and relative pidfile and stats_file, are; NULL: images_dir */
+	const char *pidfile;	/* written when listening; NULL: none */
+	const char *stats_file; /* JSON, written at the end; NULL: none */
+	int status_fd;		/* gets one NUL byte when listening; -1: none */
+	bool daemon;		/* go to the background when listening */
+	unsigned workers;	/* fillers; 0: one a CPU, at most 8 */
+	bool progress;		/* a progress bar on standard error */
+	bool summary;		/* say at the end, on standard output, what was filled and what is gone */
+};
+
+/**
+ * lazy_server_run() - Serve one restore: listen, take its processes, fill their memory
+ *
+ * Blocks until every page is filled or gone; with opt->daemon it returns as soon as the server listens.
+ *
+ * Return: 0, or -errno with a sentence in @diag (-EADDRINUSE: another server listens there)
+ */
+int lazy_server_run(const struct lazy_options *opt, struct diag *diag);
+
+/**
+ * lazy_server_start() - Start a server in the background and return when its socket listens
+ *
+ * It is in a session of its own, is nobody's child to reap, and goes on logging to @diag's log. opt->daemon is implied.
+ *
+ * Return: 0, or -errno with a sentence in @diag
+ */
+int lazy_server_start(const struct lazy_options *opt, struct diag *diag);
+
+#endif

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "lazy-pages/space.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/util.h"
+
+/* Events may split intervals; memory is used only as far as they do. */
+#define SPACE_SPARE_INTERVALS (1u << 20)
+
+struct space_mem {
+	uint64_t nr_pages;     /* bits */
+	uint64_t cap;	       /* intervals that fit */
+	uint64_t nr_intervals; /* as last recorded */
+	uint64_t remaining;
+	uint64_t pad[4];
+	/* then the bits, from the next page on the intervals */
+};
+
+static size_t bits_len(uint64_t nr_pages)
+{
+	return PAGE_UP(sizeof(struct space_mem) + (nr_pages + 63) / 64 * 8);
+}
+
+static int space_map(struct space *sp, int memfd, uint64_t nr_pages, uint64_t cap)
+{
+	size_t bits = bits_len(nr_pages), len = bits + PAGE_UP(cap * sizeof(struct interval));
+	void *mem = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
+
+	if (mem == MAP_FAILED)
+		return -errno;
+	sp->mem = mem;
+	sp->mem_len = len;
+	sp->there = (uint64_t *)(sp->mem + 1);
+	sp->map = (struct ivmap){ (struct interval *)((char *)mem + bits), sp->mem->nr_intervals, cap };
+	return 0;
+}
+
+static int space_create(struct space **out, struct shared_row *row, struct shared_stats *stats, struct source *src,
+			uint64_t nr_pages, uint64_t cap)
+{
+	_cleanup_free_ struct space *sp = calloc(1, sizeof(*sp));
+	_cleanup_close_ int memfd = memfd_create("thaw-space", MFD_CLOEXEC);
+	int ret;
+
+	if (!sp)
+		return -ENOMEM;
+	if (memfd < 0 || ftruncate(memfd, (off_t)(bits_len(nr_pages) + PAGE_UP(cap * sizeof(struct interval)))))
+		return -errno;
+	ret = space_map(sp, memfd, nr_pages, cap);
+	if (ret)
+		return ret;
+	sp->mem->nr_pages = nr_pages;
+	sp->mem->cap = cap;
+	sp->row = row;
+	sp->stats = stats;
+	sp->src = src;
+	sp->src->refs++;
+	row->memfd = TAKE_FD(memfd);
+	*out = TAKE_PTR(sp);
+	return 0;
+}
+
+/* The runs that are not missing (restored before the start) count as there; only lazy ones get an interval. */
+static int space_fill_map(struct space *sp, struct diag *diag)
+{
+	uint64_t missing = 0;
+
+	memset(sp->there, 0xff, (sp->mem->nr_pages + 63) / 64 * 8);
+	for (size_t i = 0; i < sp->src->map.nr; i++) {
+		const struct page_run *run = &sp->src->map.runs[i];
+		uint64_t end = run->vaddr + run->nr_pages * PAGE_SIZE;
+
+		if (!(run->flags & PE_LAZY))
+			continue;
+		if (run->flags & PE_PARENT)
+			return diag_fail(diag, ENOTSUP,
+					 "the pages of process %d at 0x%lx are in parent images, which the lazy-pages "
+					 "server cannot read; restore without --lazy-pages",
+					 sp->row->image_pid, run->vaddr);
+		if (!(run->flags & PE_PRESENT))
+			continue;
+		if (ivmap_set(&sp->map, run->vaddr, end, run->vaddr))
+			return diag_fail(diag, EPROTO, "the pagemap of process %d has too many runs",
+					 sp->row->image_pid);
+		for (uint64_t p = run->index; p < run->index + run->nr_pages; p++)
+			sp->there[p / 64] &= ~(1ULL << (p % 64));
+		missing += run->nr_pages;
+	}
+	sp->mem->remaining = missing;
+	shared_add(&sp->stats->total, missing);
+	space_record(sp);
+	return 0;
+}
+
+int space_open(struct space **out, struct shared_row *row, struct shared_stats *stats, struct source *src,
+	       struct diag *diag)
+{
+	struct space *sp;
+	int ret = space_create(&sp, row, stats, src, src->map.nr_present, src->map.nr + SPACE_SPARE_INTERVALS);
+
+	if (ret)
+		return diag_fail(diag, -ret, "cannot keep the map of process %d: %s", row->pid, strerror(-ret));
+	ret = space_fill_map(sp, diag);
+	if (ret) {
+		space_close(sp);
+		return ret;
+	}
+	row->live = 1;
+	*out = sp;
+	return 0;
+}
+
+int space_adopt(struct space **out, struct shared_row *row, struct shared_stats *stats, struct source *src,
+		struct diag *diag)
+{
+	_cleanup_free_ struct space *sp = calloc(1, sizeof(*sp));
+	uint64_t head[2];
+	int ret;
+
+	if (!sp)
+		return -ENOMEM;
+	if (full_pread(row->memfd, head, sizeof(head), 0) != (ssize_t)sizeof(head))
+		return diag_fail(diag, EIO, "cannot read the map of process %d", row->pid);
+	ret = space_map(sp, row->memfd, head[0], head[1]);
+	if (ret)
+		return diag_fail(diag, -ret, "cannot map the map of process %d: %s", row->pid, strerror(-ret));
+	if (head[0] != src->map.nr_present) {
+		munmap(sp->mem, sp->mem_len);
+		return diag_fail(diag, ESTALE, "the images of process %d changed while it was being served",
+				 row->image_pid);
+	}
+	sp->row = row;
+	sp->stats = stats;
+	sp->src = src;
+	sp->src->refs++;
+	*out = TAKE_PTR(sp);
+	return 0;
+}
+
+int space_fork(struct space **out, const struct space *parent, struct shared_row *row, struct diag *diag)
+{
+	struct space *sp;
+	int ret = space_create(&sp, row, parent->stats, parent->src, parent->mem->nr_pages, parent->mem->cap);
+
+	if (ret)
+		return diag_fail(diag, -ret, "cannot keep the map of a child of process %d: %s", parent->row->pid,
+				 strerror(-ret));
+	memcpy(sp->there, parent->there, (sp->mem->nr_pages + 63) / 64 * 8);
+	memcpy(sp->map.v, parent->map.v, parent->map.nr * sizeof(*sp->map.v));
+	sp->map.nr = parent->map.nr;
+	sp->mem->remaining = parent->mem->remaining;
+	shared_add(&sp->stats->total, sp->mem->remaining);
+	space_record(sp);
+	row->live = 1;
+	*out = sp;
+	return 0;
+}
+
+static void close_held(int32_t *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void space_close(struct space *sp)
+{
+	if (!sp)
+		return;
+	sp->row->live = 0;
+	close_held(&sp->row->uffd);
+	close_held(&sp->row->pidfd);
+	close_held(&sp->row->memfd);
+	munmap(sp->mem, sp->mem_len);
+	source_put(sp->src);
+	free(sp);
+}
+
+void space_record(struct space *sp)
+{
+	sp->mem->nr_intervals = sp->map.nr;
+}
+
+uint64_t space_remaining(const struct space *sp)
+{
+	return __atomic_load_n(&sp->mem->remaining, __ATOMIC_ACQUIRE);
+}
+
+void space_mark(struct space *sp, uint64_t slot, uint64_t nr, uint64_t *counter)
+{
+	uint64_t fresh = 0;
+
+	while (nr) {
+		uint64_t n = MIN(nr, 64 - slot % 64);
+		uint64_t bits = (n == 64 ? ~0ULL : (1ULL << n) - 1) << (slot % 64);
+		uint64_t old = __atomic_fetch_or(&sp->there[slot / 64], bits, __ATOMIC_RELEASE);
+
+		fresh += (uint64_t)__builtin_popcountll(bits & ~old);
+		slot += n;
+		nr -= n;
+	}
+	if (fresh) {
+		shared_add(counter, fresh);
+		__atomic_fetch_sub(&sp->mem->remaining, fresh, __ATOMIC_RELEASE);
+	}
+}
+
+void space_give_up(struct space *sp)
+{
+	space_mark(sp, 0, sp->mem->nr_pages, &sp->stats->gone);
+}
+
+/* The run that holds image address @at; intervals lead to present runs only. */
+static const struct page_run *space_run(const struct space *sp, uint64_t at)
+{
+	return &sp->src->map.runs[pagemap_find(&sp->src->map, at)];
+}
+
+/* What of one run lies at @from in interval @iv: dst, run, skip, nr. */
+static void space_piece(const struct space *sp, const struct interval *iv, uint64_t from, struct piece *out)
+{
+	uint64_t at = iv->val + (from - iv->start);
+
+	out->dst = from;
+	out->run = space_run(sp, at);
+	out->skip = (at - out->run->vaddr) / PAGE_SIZE;
+	out->nr = MIN(out->run->nr_pages - out->skip, (iv->end - from) / PAGE_SIZE);
+}
+
+int space_drop(struct space *sp, uint64_t start, uint64_t end)
+{
+	for (size_t i = ivmap_find(&sp->map, start); i < sp->map.nr && sp->map.v[i].start < end; i++) {
+		const struct interval *iv = &sp->map.v[i];
+		uint64_t from = MAX(iv->start, start), to = MIN(iv->end, end);
+
+		while (from < to) {
+			struct piece p;
+
+			space_piece(sp, iv, from, &p);
+			p.nr = MIN(p.nr, (to - from) / PAGE_SIZE);
+			space_mark(sp, p.run->index + p.skip, p.nr, &sp->stats->gone);
+			from += p.nr * PAGE_SIZE;
+		}
+	}
+	return ivmap_clear(&sp->map, start, end);
+}
+
+/* Pages from @slot on whose bits are all @set, at most @max. */
+static uint64_t same_bits(const struct space *sp, uint64_t slot, uint64_t max, bool set)
+{
+	uint64_t nr = 0;
+
+	while (nr < max) {
+		uint64_t at = slot + nr, word = __atomic_load_n(&sp->there[at / 64], __ATOMIC_ACQUIRE) >> (at % 64);
+		uint64_t here = 64 - at % 64, n;
+
+		if (set)
+			word = ~word;
+		n = word ? (uint64_t)__builtin_ctzll(word) : 64;
+		nr += MIN(n, here);
+		if (n < here)
+			break;
+	}
+	return MIN(nr, max);
+}
+
+uint64_t space_there(const struct space *sp, uint64_t slot, uint64_t max)
+{
+	return same_bits(sp, slot, max, true);
+}
+
+uint64_t space_missing(const struct space *sp, uint64_t slot, uint64_t max)
+{
+	return same_bits(sp, slot, max, false);
+}
+
+bool space_next(const struct space *sp, uint64_t from, uint64_t max, struct piece *out)
+{
+	for (size_t i = ivmap_find(&sp->map, from); i < sp->map.nr; i++) {
+		const struct interval *iv = &sp->map.v[i];
+
+		for (uint64_t at = MAX(from, iv->start); at < iv->end;) {
+			uint64_t skip;
+
+			space_piece(sp, iv, at, out);
+			skip = space_there(sp, out->run->index + out->skip, out->nr);
+			if (skip < out->nr) {
+				out->dst += skip * PAGE_SIZE;
+				out->skip += skip;
+				out->nr = space_missing(sp, out->run->index + out->skip, MIN(out->nr - skip, max));
+				return true;
+			}
+			at += out->nr * PAGE_SIZE;
+		}
+	}
+	return false;
+}
+
+int space_around(const struct space *sp, uint64_t addr, uint64_t window, struct piece *out)
+{
+	size_t i = ivmap_find(&sp->map, addr);
+	const struct interval *iv = &sp->map.v[i];
+	uint64_t base = PAGE_DOWN(addr) & ~(window * PAGE_SIZE - 1), low, slot, before = 0;
+
+	if (i == sp->map.nr || iv->start > addr)
+		return -ENOENT;
+	space_piece(sp, iv, PAGE_DOWN(addr), out);
+	slot = out->run->index + out->skip;
+	if (space_there(sp, slot, 1))
+		return 0;
+	low = MIN(out->skip, (out->dst - MAX(base, iv->start)) / PAGE_SIZE);
+	while (before < low && space_missing(sp, slot - before - 1, 1))
+		before++;
+	out->nr = space_missing(sp, slot, MIN(out->nr, (base + window * PAGE_SIZE - out->dst) / PAGE_SIZE)) + before;
+	out->dst -= before * PAGE_SIZE;
+	out->skip -= before;
+	return 1;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef THAW_LAZY_STATS_H
+#define THAW_LAZY_STATS_H
+
+#include <stdbool.h>
+
+#include "lazy-pages/shared.h"
+
+#define PROGRESS_NS 100000000
+
+/** stats_fault() - Count a fault that took @ns from its message to its page */
+void stats_fault(struct shared_stats *st, uint64_t ns);
+
+/** stats_quantile() - The fault time that the share @q (0..1) of all faults did not exceed, in ns; 0 without faults */
+uint64_t stats_quantile(const struct shared_stats *st, double q);
+
+/** stats_write() - Write the figures as JSON to @path. Return: 0, or -errno with a sentence in @diag */
+int stats_write(const struct shared *sh, const char *path, struct diag *diag);
+
+/** stats_progress() - Draw the progress bar on standard error; @last: for the last time */
+void stats_progress(const struct shared *sh, bool last);
+
+/** stats_summary() - One line: what was filled and what is gone. @buf: 256 bytes. Return: @buf */
+const char *stats_summary(const struct shared *sh, char *buf);
+
+#endif

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "lazy-pages/wire/restore_socket.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/util.h"
+
+/* The name goes through the directory's descriptor: sun_path is short, directories may be long. */
+static int socket_address(const char *work_dir, struct sockaddr_un *addr, struct diag *diag)
+{
+	int fd = open(work_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return diag_fail(diag, errno, "cannot open the work directory %s: %s", work_dir, strerror(errno));
+	*addr = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	snprintf(addr->sun_path, sizeof(addr->sun_path), "/proc/self/fd/%d/" RESTORE_SOCKET_NAME, fd);
+	return fd;
+}
+
+static int try_connect(const struct sockaddr_un *addr)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || connect(fd, (const struct sockaddr *)addr, sizeof(*addr)))
+		return -errno;
+	return TAKE_FD(fd);
+}
+
+int restore_socket_listen(const char *work_dir, struct diag *diag)
+{
+	_cleanup_close_ int dir = -1, fd = -1;
+	struct sockaddr_un addr;
+	int probe, on = 1;
+
+	dir = socket_address(work_dir, &addr, diag);
+	if (dir < 0)
+		return dir;
+	probe = try_connect(&addr);
+	if (probe >= 0) {
+		close(probe);
+		return diag_fail(diag, EADDRINUSE, "a lazy-pages server listens on %s/%s already", work_dir,
+				 RESTORE_SOCKET_NAME);
+	}
+	if (probe == -ECONNREFUSED)
+		unlinkat(dir, RESTORE_SOCKET_NAME, 0);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	/* The mode that the socket has before bind() is the one that its file gets. */
+	if (fd < 0 || fchmod(fd, 0600) || setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) ||
+	    bind(fd, (struct sockaddr *)&addr, sizeof(addr)) || listen(fd, 16))
+		return diag_fail(diag, errno, "cannot listen on %s/%s: %s", work_dir, RESTORE_SOCKET_NAME,
+				 strerror(errno));
+	return TAKE_FD(fd);
+}
+
+void restore_socket_unlink(const char *work_dir, int fd)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	_cleanup_close_ int dir = open(work_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int probe;
+
+	if (dir < 0)
+		return;
+	/* Another server may have its socket there by now: connect() succeeds then; ours is shut. */
+	shutdown(fd, SHUT_RDWR);
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d/" RESTORE_SOCKET_NAME, dir);
+	probe = try_connect(&addr);
+	if (probe >= 0)
+		close(probe);
+	else if (probe == -ECONNREFUSED)
+		unlinkat(dir, RESTORE_SOCKET_NAME, 0);
+}
+
+int restore_socket_accept(int fd)
+{
+	_cleanup_close_ int conn = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	int on = 1;
+
+	if (conn < 0)
+		return -errno;
+	if (getsockopt(conn, SOL_SOCKET, SO_PEERCRED, &cred, &len) ||
+	    setsockopt(conn, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)))
+		return -errno;
+	if (cred.uid != 0 && cred.uid != geteuid())
+		return -EPERM;
+	return TAKE_FD(conn);
+}
+
+/* One recvmsg() of @len bytes with the descriptor and the sender's credentials that may come along. */
+static ssize_t receive(int conn, void *buf, size_t len, int *fd, pid_t *sender)
+{
+	union {
+		char space[CMSG_SPACE(sizeof(int) * 4) + CMSG_SPACE(sizeof(struct ucred))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = { buf, len };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	ssize_t n = recvmsg(conn, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+
+	if (n < 0)
+		return -errno;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
+			size_t nr = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+			for (size_t i = 0; i < nr; i++) {
+				int got;
+
+				memcpy(&got, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+				if (fd && *fd < 0)
+					*fd = got;
+				else
+					close(got);
+			}
+		} else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS) {
+			struct ucred cred;
+
+			memcpy(&cred, CMSG_DATA(c), sizeof(cred));
+			*sender = cred.pid;
+		}
+	}
+	return n;
+}
+
+int restore_socket_receive(int conn, struct restore_receiver *rx, pid_t *pid, int *uffd, pid_t *sender)
+{
+	_cleanup_close_ int fd = -1;
+	uint32_t word;
+	uint8_t dummy;
+	ssize_t n;
+
+	*sender = 0;
+	while (rx->have < sizeof(rx->buf)) {
+		n = receive(conn, rx->buf + rx->have, sizeof(rx->buf) - rx->have, NULL, sender);
+		if (n <= 0)
+			return n < 0 ? (int)n : rx->have ? -EPROTO : -ENODATA;
+		rx->have += (uint32_t)n;
+	}
+	memcpy(&word, rx->buf, sizeof(word));
+	if (word == RESTORE_FINISHED || (int32_t)word < 0) {
+		rx->have = 0;
+		*pid = -(int32_t)word;
+		return word == RESTORE_FINISHED ? RESTORE_DONE : RESTORE_ZOMBIE;
+	}
+	if (!word)
+		return -EPROTO;
+	n = receive(conn, &dummy, sizeof(dummy), &fd, sender);
+	if (n < 0)
+		return (int)n;
+	if (n == 0 || fd < 0)
+		return -EPROTO;
+	rx->have = 0;
+	*pid = (pid_t)word;
+	*uffd = TAKE_FD(fd);
+	return RESTORE_PROCESS;
+}
+
+int restore_socket_connect(const char *work_dir, struct diag *diag)
+{
+	_cleanup_close_ int dir = -1;
+	struct sockaddr_un addr;
+	int fd;
+
+	dir = socket_address(work_dir, &addr, diag);
+	if (dir < 0)
+		return dir;
+	fd = try_connect(&addr);
+	if (fd < 0 && fd != -ENOENT && fd != -ECONNREFUSED)
+		return diag_fail(diag, -fd, "cannot connect to %s/%s: %s", work_dir, RESTORE_SOCKET_NAME,
+				 strerror(-fd));
+	return fd;
+}
+
+static int send_word(int conn, uint32_t word)
+{
+	ssize_t n = send(conn, &word, sizeof(word), MSG_NOSIGNAL);
+
+	return n == (ssize_t)sizeof(word) ? 0 : n < 0 ? -errno : -EIO;
+}
+
+int restore_socket_send(int conn, pid_t pid, int uffd)
+{
+	union {
+		char space[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { 0 };
+	char dummy = 0;
+	struct iovec iov = { &dummy, 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	int ret = send_word(conn, (uint32_t)pid);
+
+	if (ret)
+		return ret;
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &uffd, sizeof(int));
+	return sendmsg(conn, &msg, MSG_NOSIGNAL) == 1 ? 0 : -errno;
+}
+
+int restore_socket_send_zombie(int conn, pid_t pid)
+{
+	return send_word(conn, (uint32_t)-pid);
+}
+
+int restore_socket_finish(int conn)
+{
+	return send_word(conn, RESTORE_FINISHED);
+}

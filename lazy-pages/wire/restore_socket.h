@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef THAW_LAZY_RESTORE_SOCKET_H
+#define THAW_LAZY_RESTORE_SOCKET_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/diag.h"
+
+/*
+ * The socket between a restore and the lazy-pages server, as CRIU has it: a stream socket of the UNIX domain named
+ * lazy-pages.socket in the work directory. The restore connects and sends, in native byte order,
+ *
+ *	for each process: i32 pid, then one byte that carries the process's userfaultfd (SCM_RIGHTS);
+ *	for each process without memory (a zombie): i32 -pid, nothing else;
+ *	once all memory is registered: u32 0x52535446.
+ *
+ * The server says nothing. Whoever opened the userfaultfd has done UFFDIO_API on it, with the FORK, REMAP, REMOVE and
+ * UNMAP events. CRIU's server wants exactly one message for each entry of pstree.img; Thaw's takes what comes.
+ */
+
+#define RESTORE_SOCKET_NAME "lazy-pages.socket"
+#define RESTORE_FINISHED 0x52535446u
+
+/**
+ * restore_socket_listen() - Make the server's socket, mode 0600
+ *
+ * The file of a server that is no more is replaced.
+ *
+ * Return: a descriptor, or -errno with a sentence in @diag (-EADDRINUSE: a server listens there)
+ */
+int restore_socket_listen(const char *work_dir, struct diag *diag);
+
+/** restore_socket_unlink() - Remove the socket's name, if it is still that of @fd's socket */
+void restore_socket_unlink(const char *work_dir, int fd);
+
+/**
+ * restore_socket_accept() - Take a connection if the peer is root or the caller's own user
+ *
+ * Return: a descriptor, -EAGAIN when none waits, -EPERM for another user's, or -errno
+ */
+int restore_socket_accept(int fd);
+
+enum restore_word { RESTORE_NONE, RESTORE_PROCESS, RESTORE_ZOMBIE, RESTORE_DONE };
+
+/* What has been received of a message; all zero before the first. */
+struct restore_receiver {
+	uint8_t buf[4];
+	uint32_t have; /* bytes in buf */
+};
+
+/**
+ * restore_socket_receive() - Read the next message from a connection that does not block
+ * @rx: keeps what is incomplete between calls
+ * @pid: set for RESTORE_PROCESS and RESTORE_ZOMBIE
+ * @uffd: set for RESTORE_PROCESS, the caller's
+ * @sender: set to the pid of the sending process as seen here, 0 if unknown
+ *
+ * Return: enum restore_word, -EAGAIN until there is more, -ENODATA at the end, -EPROTO, or -errno
+ */
+int restore_socket_receive(int conn, struct restore_receiver *rx, pid_t *pid, int *uffd, pid_t *sender);
+
+/**
+ * restore_socket_connect() - The restore's end
+ *
+ * Return: a descriptor, or -errno: -ENOENT or -ECONNREFUSED (no sentence) when no server listens; others with a
+ * sentence in @diag
+ */
+int restore_socket_connect(const char *work_dir, struct diag *diag);
+
+/** restore_socket_send() - Hand over a process's userfaultfd (the caller keeps its own). Return: 0, or -errno */
+int restore_socket_send(int conn, pid_t pid, int uffd);
+
+/** restore_socket_send_zombie() - Announce a process without memory. Return: 0, or -errno */
+int restore_socket_send_zombie(int conn, pid_t pid);
+
+/** restore_socket_finish() - Say that all memory is registered: the drain may start. Return: 0, or -errno */
+int restore_socket_finish(int conn);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef THAW_LAZY_WORKERS_H
+#define THAW_LAZY_WORKERS_H
+
+#include <stdint.h>
+
+#include "lazy-pages/fill.h"
+
+/*
+ * The fillers: threads that take jobs, one lane before the next, and give them back when they are done, or when they
+ * were stopped half way (then the owner looks the rest up again). A job says all that a filler needs to know.
+ */
+
+struct job {
+	struct space *sp;
+	struct piece piece;  /* advanced over what has been filled */
+	uint64_t start, end; /* addresses, as it was handed out: the owner's */
+	uint32_t opening;
+	enum shared_lane lane;
+	int result; /* as fill_piece() */
+	struct job *next;
+};
+
+struct workers;
+
+/**
+ * workers_new() - A pool; its threads are made when the first jobs come
+ * @nr: threads, at least 1
+ *
+ * Return: 0, or -errno with a sentence in @diag
+ */
+int workers_new(unsigned nr, struct diag *diag, struct workers **out);
+
+/** workers_free() - End all threads (no job may be under way) and free the pool; takes NULL */
+void workers_free(struct workers *w);
+
+/** workers_fd() - A descriptor to poll: readable when jobs have come back. Owned by the pool */
+int workers_fd(const struct workers *w);
+
+/** workers_submit() - Queue a job in its lane; it comes back through workers_collect(). Return: 0, or -errno */
+int workers_submit(struct workers *w, struct job *job);
+
+/** workers_collect() - The jobs that have come back, linked by next, or NULL */
+struct job *workers_collect(struct workers *w);
+
+/** workers_recall() - The jobs that no worker has taken yet, linked by next, or NULL */
+struct job *workers_recall(struct workers *w);
+
+/** workers_pause() - Stop the drain's jobs after the step under way; they come back */
+void workers_pause(struct workers *w);
+
+/** workers_resume() - End a pause */
+void workers_resume(struct workers *w);
+
+#endif
