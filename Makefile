@@ -113,4 +113,4 @@ clean:
 
 .PHONY: all clean install deps build-deps demo-deps test-deps lint-deps lint
 .SECONDARY: $(GEN)
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(LIB_OBJ:.o=.d) $(B)/criu-like/thaw.d $(UNIT:$(B)/%=$(B)/tests/%.d) $(addsuffix .d,$(PROGRAMS) $(TOOLS))

@@ -33,5 +33,9 @@ check: all tests
 demo: $(B)/thaw | demo-deps
 	@tests/demo --build $(B)
 
-.PHONY: tests check demo
+bench: all tests
+	@$(B)/bench/limits
+	@tests/bench/lazy --build $(B)
+
+.PHONY: tests check demo bench
 .SECONDARY: $(UNIT:$(B)/unit/%=$(B)/tests/unit/%.o)

@@ -85,8 +85,8 @@ class Tool:
         with open(pidfile) as f:
             return int(f.read())
 
-    def serve(self, images, *options, tool_options=()):
-        """Start a lazy-pages server of its own and wait until it listens. Returns the process."""
+    def serve(self, images, *options):
+        """Start a lazy-pages server of its own and wait until it listens. Returns its pid."""
         r, w = os.pipe()
         with open(os.path.join(images, "lazy-pages.out"), "w") as out:
             server = subprocess.Popen(self.command("lazy-pages", images, "--status-fd", str(w), *options),
@@ -96,7 +96,8 @@ class Tool:
         os.close(r)
         if not said:
             raise Failure(f"the server ended with {server.wait()}: {tail(out.name)}")
-        return server
+        server.returncode = 0  # it is waited for by pid
+        return server.pid
 
 
 def open_and_wait(pid):
