@@ -217,16 +217,29 @@ int stop_tree(struct dump *d)
 	return thaw_tree(d);
 }
 
-static int bury(struct tracee *t)
+static void end_process(struct process *p)
 {
-	tracee_bury(t);
-	return 0;
+	if (!p->zombie) {
+		kill(p->pid, SIGKILL);
+		for (size_t k = p->nr_threads; k-- > 0;)
+			tracee_bury(&p->threads[k].tracee);
+	}
 }
 
+/*
+ * From the leaves to the root. Each parent, still frozen, is made to wait for its dead child: left to init, the child
+ * would keep its pid, its group and its session busy for who knows how long, and a restore wants them.
+ */
 int kill_tree(struct dump *d)
 {
-	for (size_t i = 0; i < d->tree.nr; i++)
-		if (!d->tree.procs[i]->zombie && kill(d->tree.procs[i]->pid, SIGKILL) < 0 && errno != ESRCH)
-			return -errno;
-	return for_each_tracee(d, bury);
+	for (size_t i = d->tree.nr; i-- > 0;) {
+		struct process *p = d->tree.procs[i];
+		int64_t result;
+
+		end_process(p);
+		if (p->parent && p->parent->insn)
+			tracee_syscall(&p->parent->threads[0].tracee, p->parent->insn, SYS_wait4,
+				       (const uint64_t[6]){ (uint64_t)p->pid, 0, __WALL | WNOHANG }, &result);
+	}
+	return 0;
 }

@@ -19,7 +19,7 @@ int thaw_tree(struct dump *d);
 /** stop_tree() - Let all tasks go into a job-control stop (SIGSTOP). Return: 0, or the first -errno */
 int stop_tree(struct dump *d);
 
-/** kill_tree() - End all processes, and wait until they have. Return: 0, or the first -errno */
+/** kill_tree() - End all processes, and wait until they have; the root is left to its parent to reap. Return: 0 */
 int kill_tree(struct dump *d);
 
 /** dump_interrupted() - Has the user asked to stop, or is the time up? Return: 0, or -EINTR or -ETIME with a sentence

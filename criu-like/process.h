@@ -46,6 +46,7 @@ struct process {
 	struct area *areas;	   /* dump: its VMAs, ascending */
 	size_t nr_areas;
 	struct injection inj;	/* dump: the batch's region in the frozen process */
+	uint64_t insn;		/* dump: a `syscall` instruction in it, 0: not known yet */
 	int mem_fd;		/* /proc/PID/mem */
 	struct pagemap pagemap; /* restore */
 	int uffd;		/* restore: its userfaultfd, -1: none */

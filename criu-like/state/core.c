@@ -146,6 +146,7 @@ int core_dump(struct dump *d, struct process *p)
 		kinds_room_to_ask(p, &records, &bytes);
 	ret = inject_open(&p->inj, &p->threads[0].tracee, p->mem_fd, vdso->start, vdso->end - vdso->start, records,
 			  bytes, d->diag);
+	p->insn = p->inj.insn;
 	if (!ret)
 		ret = build_lists(d, p);
 	if (!ret)

@@ -214,13 +214,14 @@ static pid_t clone_root(pid_t pid, bool sibling)
 
 	for (int tries = 0; tries < 100; tries++) {
 		got = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-		if (got >= 0 || errno != EEXIST || kill(pid, 0) == 0)
+		while (got == 0)
+			syscall(SYS_pause);
+		got = got < 0 ? -errno : got;
+		if (got != -EEXIST || kill(pid, 0) == 0)
 			break;
 		nanosleep(&tick, NULL);
 	}
-	while (got == 0)
-		syscall(SYS_pause);
-	return got < 0 ? -errno : got;
+	return got;
 }
 
 int tree_birth(struct restore *r)
