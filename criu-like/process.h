@@ -128,6 +128,7 @@ struct restore {
 	struct diag *diag;
 	struct image_dir *dir;
 	struct tree tree;
+	int lazy_conn;		     /* to the lazy-pages server, -1: none */
 	struct shmem_restore *shmem; /* state/shmem.c */
 	struct file_opener
 		*files; /* state/files.c: the open files of the images, opened here and inherited by the tasks */

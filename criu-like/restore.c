@@ -34,6 +34,8 @@
 #include "criu-like/state/tree.h"
 #include "criu-like/state/uffd.h"
 #include "criu-like/state/vma.h"
+#include "lazy-pages/server.h"
+#include "lazy-pages/wire/restore_socket.h"
 
 static int stage_read(struct restore *r)
 {
@@ -42,6 +44,30 @@ static int stage_read(struct restore *r)
 	for (size_t i = 0; !ret && i < r->tree.nr; i++)
 		ret = core_read(r, r->tree.procs[i]);
 	return ret ? ret : files_read(r);
+}
+
+/*
+ * Before any file is opened: a server started here must not hold the tree's pipes open. A server that listens already
+ * is taken; with --stats one of our own is wanted, which then says whose place it could not have.
+ */
+static int stage_server(struct restore *r)
+{
+	const struct lazy_options opt = { .images_dir = r->opt->images_dir,
+					  .work_dir = r->opt->work_dir,
+					  .stats_file = r->opt->stats_file,
+					  .status_fd = -1 };
+	int ret;
+
+	if (!r->opt->lazy)
+		return 0;
+	r->lazy_conn = restore_socket_connect(r->opt->work_dir, r->diag);
+	if (r->lazy_conn == -ENOENT || r->lazy_conn == -ECONNREFUSED) {
+		ret = lazy_server_start(&opt, r->diag);
+		if (ret)
+			return ret;
+		r->lazy_conn = restore_socket_connect(r->opt->work_dir, r->diag);
+	}
+	return MIN(r->lazy_conn, 0);
 }
 
 static int stage_open(struct restore *r)
@@ -233,6 +259,29 @@ static int open_memory(struct restore *r, struct process *p)
 	return 0;
 }
 
+/* From here on the server fills on demand; so the tasks may touch their memory, and so may the kernel for them. */
+static int hand_over(struct restore *r, struct process *p)
+{
+	int ret = p->zombie ? restore_socket_send_zombie(r->lazy_conn, p->pid)
+			    : restore_socket_send(r->lazy_conn, p->pid, p->uffd);
+
+	if (ret)
+		return diag_fail(r->diag, -ret, "the lazy-pages server does not take process %d: %s", p->pid,
+				 strerror(-ret));
+	return 0;
+}
+
+static int stage_serve(struct restore *r)
+{
+	int ret = 0;
+
+	for (size_t i = 0; r->opt->lazy && !ret && i < r->tree.nr; i++)
+		ret = hand_over(r, r->tree.procs[i]);
+	if (!ret && r->opt->lazy)
+		ret = restore_socket_finish(r->lazy_conn);
+	return ret;
+}
+
 static int stage_fill(struct restore *r)
 {
 	int ret = 0;
@@ -342,11 +391,13 @@ static const struct {
 	int (*run)(struct restore *r);
 } stages[] = {
 	{ "read the images", stage_read },
+	{ "find a lazy-pages server", stage_server },
 	{ "open files", stage_open },
 	{ "build the lists", stage_lists },
 	{ "make the tree", stage_births },
 	{ "memory, files and threads", stage_memory },
 	{ "fill memory", stage_fill },
+	{ "hand memory over to the server", stage_serve },
 	{ "state of threads", stage_state },
 	{ "registers", stage_registers },
 	{ "go", stage_go },
@@ -383,6 +434,7 @@ static void free_all(struct restore *r)
 	for (size_t i = 0; i < r->tree.nr; i++)
 		core_free(r->tree.procs[i]);
 	tree_free(&r->tree);
+	cleanup_close(&r->lazy_conn);
 	region_close(r);
 	image_dir_close(r->dir);
 	arena_free(r->arena);
@@ -390,7 +442,7 @@ static void free_all(struct restore *r)
 
 int restore_run(const struct restore_options *opt, struct diag *diag, int *status)
 {
-	struct restore r = { .opt = opt, .diag = diag, .arena = arena_new() };
+	struct restore r = { .opt = opt, .diag = diag, .arena = arena_new(), .lazy_conn = -1 };
 	sigset_t all, before;
 	int ret;
 
