@@ -13,6 +13,7 @@ static const struct command {
 	{ "dump", cmd_dump, "freeze a tree of processes into images" },
 	{ "restore", cmd_restore, "bring a tree back from images" },
 	{ "lazy-pages", cmd_lazy_pages, "serve the memory of a lazy restore" },
+	{ "check", cmd_check, "say what the kernel and the capabilities allow" },
 	{ "version", cmd_version, "print the version" },
 };
 

@@ -11,6 +11,7 @@
 int cmd_dump(int argc, char **argv);
 int cmd_restore(int argc, char **argv);
 int cmd_lazy_pages(int argc, char **argv);
+int cmd_check(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 /* Options that every command has: -o|--log-file FILE, -v[N]|--verbosity[=N]. */

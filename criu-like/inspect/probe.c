@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "criu-like/inspect/probe.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <linux/netlink.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#include "common/cleanup.h"
+#include "common/util.h"
+#include "criu-like/inspect/proc.h"
+
+/* Newer than some distributions' headers: prctl(2), kernel 6.16. */
+#ifndef PR_TIMER_CREATE_RESTORE_IDS
+#define PR_TIMER_CREATE_RESTORE_IDS 77
+#define PR_TIMER_CREATE_RESTORE_IDS_GET 2
+#endif
+
+#define PID_TRIES 20 /* somebody else may take a pid that was free just now */
+
+static void child_reap(const pid_t *pid)
+{
+	if (*pid <= 0)
+		return;
+	kill(*pid, SIGKILL);
+	waitpid(*pid, NULL, __WALL);
+}
+
+#define _cleanup_child_ __attribute__((cleanup(child_reap)))
+
+/* A child that does nothing until it is killed. */
+static pid_t child_idle(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	return pid < 0 ? -errno : pid;
+}
+
+/* Run @run in a child, for what changes the process. Return: its result, 0 or -errno */
+static int in_child(int (*run)(void))
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid < 0)
+		return -errno;
+	if (pid == 0)
+		_exit(-run());
+	if (waitpid(pid, &status, 0) < 0)
+		return -errno;
+	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
+}
+
+static int probe_ptrace(void)
+{
+	_cleanup_child_ pid_t pid = child_idle();
+	struct __ptrace_peeksiginfo_args args = { .nr = 1 };
+	siginfo_t info;
+	uint64_t mask;
+
+	if (pid < 0)
+		return pid;
+	if (ptrace(PTRACE_SEIZE, pid, NULL, 0) < 0 || ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) < 0 ||
+	    waitpid(pid, NULL, __WALL) < 0)
+		return -errno;
+	if (ptrace(PTRACE_GETSIGMASK, pid, sizeof(mask), &mask) < 0 ||
+	    ptrace(PTRACE_PEEKSIGINFO, pid, &args, &info) < 0)
+		return -errno;
+	return 0;
+}
+
+static int probe_vm_read(void)
+{
+	_cleanup_child_ pid_t pid = child_idle();
+	char there = 1, here = 0;
+	struct iovec local = { &here, 1 }, remote = { &there, 1 };
+
+	if (pid < 0)
+		return pid;
+	return process_vm_readv(pid, &local, 1, &remote, 1, 0) < 0 ? -errno : 0;
+}
+
+static int probe_kcmp(void)
+{
+	_cleanup_child_ pid_t pid = child_idle();
+
+	if (pid < 0)
+		return pid;
+	return syscall(SYS_kcmp, getpid(), pid, KCMP_VM, 0, 0) < 0 ? -errno : 0;
+}
+
+static int probe_pidfd_getfd(void)
+{
+	_cleanup_child_ pid_t pid = child_idle();
+	_cleanup_close_ int pidfd = -1;
+	_cleanup_close_ int fd = -1;
+
+	if (pid < 0)
+		return pid;
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd < 0)
+		return -errno;
+	/* Any descriptor does; "bad descriptor" is an answer too, from behind the permission check. */
+	fd = (int)syscall(SYS_pidfd_getfd, pidfd, 0, 0);
+	return fd < 0 && errno != EBADF ? -errno : 0;
+}
+
+/* A pid that was a child's a moment ago is given to another child. */
+static int probe_set_tid(void)
+{
+	for (int i = 0; i < PID_TRIES; i++) {
+		pid_t want = fork(), got;
+		struct clone_args args = {
+			.exit_signal = SIGCHLD,
+			.set_tid = (uintptr_t)&want,
+			.set_tid_size = 1,
+		};
+
+		if (want < 0)
+			return -errno;
+		if (want == 0)
+			_exit(0);
+		waitpid(want, NULL, 0);
+		got = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+		if (got == 0)
+			_exit(0);
+		if (got < 0 && errno != EEXIST)
+			return -errno;
+		if (got > 0) {
+			waitpid(got, NULL, 0);
+			return got == want ? 0 : -EIO;
+		}
+	}
+	return -EEXIST;
+}
+
+static int set_mm_map(void)
+{
+	_cleanup_close_ int proc = proc_open(getpid());
+	struct proc_stat s;
+	struct prctl_mm_map map;
+	int ret = proc < 0 ? proc : proc_read_stat(proc, "stat", &s);
+
+	if (ret < 0)
+		return ret;
+	map = (struct prctl_mm_map){
+		.start_code = s.start_code,
+		.end_code = s.end_code,
+		.start_data = s.start_data,
+		.end_data = s.end_data,
+		.start_brk = s.start_brk,
+		.brk = (uintptr_t)sbrk(0),
+		.start_stack = s.start_stack,
+		.arg_start = s.arg_start,
+		.arg_end = s.arg_end,
+		.env_start = s.env_start,
+		.env_end = s.env_end,
+		.exe_fd = (uint32_t)-1,
+	};
+	return prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof(map), 0) < 0 ? -errno : 0;
+}
+
+static int probe_set_mm_map(void)
+{
+	return in_child(set_mm_map);
+}
+
+/* Looking up a mapped file behind its name: the way to files that were deleted or replaced. */
+static int probe_map_files(void)
+{
+	_cleanup_close_ int proc = proc_open(getpid());
+	struct area *areas = NULL;
+	char path[64], target[4096];
+	size_t nr = 0;
+	int ret = proc < 0 ? proc : proc_read_areas(proc, &areas, &nr);
+
+	if (ret < 0)
+		return ret;
+	ret = -ENOENT;
+	for (size_t i = 0; i < nr && ret == -ENOENT; i++) {
+		if (!areas[i].ino)
+			continue;
+		snprintf(path, sizeof(path), "map_files/%lx-%lx", areas[i].start, areas[i].end);
+		ret = readlinkat(proc, path, target, sizeof(target)) < 0 ? -errno : 0;
+	}
+	proc_areas_free(areas, nr);
+	return ret;
+}
+
+static int probe_children(void)
+{
+	_cleanup_child_ pid_t pid = child_idle();
+	_cleanup_close_ int proc = proc_open(getpid());
+	_cleanup_free_ pid_t *pids = NULL;
+	size_t nr = 0;
+	int ret = pid < 0 ? pid : proc < 0 ? proc : proc_read_children(proc, &pids, &nr);
+
+	if (ret < 0)
+		return ret;
+	return nr > 0 ? 0 : -EIO;
+}
+
+static int probe_proc_timers(void)
+{
+	return access("/proc/self/timers", R_OK) < 0 ? -errno : 0;
+}
+
+static int probe_timer_ids(void)
+{
+	return prctl(PR_TIMER_CREATE_RESTORE_IDS, PR_TIMER_CREATE_RESTORE_IDS_GET, 0, 0, 0) < 0 ? -errno : 0;
+}
+
+static int probe_rseq(void)
+{
+	_cleanup_child_ pid_t pid = child_idle();
+	struct __ptrace_rseq_configuration conf;
+
+	if (pid < 0)
+		return pid;
+	if (ptrace(PTRACE_SEIZE, pid, NULL, 0) < 0 || ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) < 0 ||
+	    waitpid(pid, NULL, __WALL) < 0)
+		return -errno;
+	return ptrace(PTRACE_GET_RSEQ_CONFIGURATION, pid, sizeof(conf), &conf) < 0 ? -errno : 0;
+}
+
+static int probe_sock_diag(void)
+{
+	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+
+	return fd < 0 ? -errno : 0;
+}
+
+static int raise_limit(void)
+{
+	struct rlimit low = { 0, 0 }, high = { 0, 1 };
+
+	return setrlimit(RLIMIT_MSGQUEUE, &low) < 0 || setrlimit(RLIMIT_MSGQUEUE, &high) < 0 ? -errno : 0;
+}
+
+static int probe_raise_limit(void)
+{
+	return in_child(raise_limit);
+}
+
+#define AS_ROOT "run as root, or give thaw "
+#define IN_CONTAINER " (in a container: --cap-add)"
+
+const struct probe probes[] = {
+	{ "ptrace: seize, peek pending signals", PROBE_MAIN, probe_ptrace,
+	  "no dump and no restore: " AS_ROOT "CAP_SYS_PTRACE" IN_CONTAINER "; see kernel.yama.ptrace_scope" },
+	{ "process_vm_readv", PROBE_MAIN, probe_vm_read, "no dump: " AS_ROOT "CAP_SYS_PTRACE" IN_CONTAINER },
+	{ "/proc/PID/task/TID/children", PROBE_MAIN, probe_children, "no dump: the kernel needs CONFIG_PROC_CHILDREN" },
+	{ "/proc/PID/timers", PROBE_MAIN, probe_proc_timers, "no dump: the kernel needs CONFIG_CHECKPOINT_RESTORE" },
+	{ "rseq areas by ptrace", PROBE_MAIN, probe_rseq, "no dump: needs kernel 5.13 with CONFIG_RSEQ" },
+	{ "kcmp", PROBE_MAIN, probe_kcmp, "no dump: the kernel needs CONFIG_KCMP, and thaw CAP_SYS_PTRACE" },
+	{ "pidfd_getfd", PROBE_MAIN, probe_pidfd_getfd, "no dump: needs kernel 5.6, and thaw CAP_SYS_PTRACE" },
+	{ "clone3 with set_tid", PROBE_MAIN, probe_set_tid,
+	  "no restore: " AS_ROOT "CAP_CHECKPOINT_RESTORE" IN_CONTAINER ", kernel 5.9" },
+	{ "PR_SET_MM_MAP", PROBE_MAIN, probe_set_mm_map, "no restore: the kernel needs CONFIG_CHECKPOINT_RESTORE" },
+	{ "userfaultfd: fill private memory", PROBE_MAIN, probe_uffd,
+	  "no lazy restore: allow the system call (seccomp profile of the container) and give CAP_SYS_PTRACE, or allow "
+	  "/dev/userfaultfd" },
+	{ "userfaultfd: events of remap, remove, unmap", PROBE_MAIN, probe_uffd_events,
+	  "no lazy restore: needs kernel 4.11" },
+	{ "userfaultfd: events of fork", PROBE_MAIN, probe_uffd_event_fork,
+	  "no lazy restore of programs that fork: " AS_ROOT "CAP_SYS_PTRACE" IN_CONTAINER },
+	{ "userfaultfd: fill shared memory", PROBE_MORE, probe_uffd_shmem,
+	  "shared memory is restored before the start: needs kernel 4.11" },
+	{ "userfaultfd: poison", PROBE_MORE, probe_uffd_poison,
+	  "a page that cannot be had kills its process instead of the one that touches it: needs kernel 6.6" },
+	{ "PAGEMAP_SCAN", PROBE_MORE, probe_pagemap_scan, "dumps look at each page: needs kernel 6.7" },
+	{ "userfaultfd: asynchronous write protection", PROBE_MORE, probe_wp_async,
+	  "no tracking of written pages: needs kernel 6.7" },
+	{ "/proc/PID/map_files", PROBE_MORE, probe_map_files,
+	  "mapped files that were deleted stop a dump: " AS_ROOT "CAP_CHECKPOINT_RESTORE" IN_CONTAINER },
+	{ "timers with given numbers", PROBE_MORE, probe_timer_ids,
+	  "timer numbers are counted up to, and above 10000 refused: needs kernel 6.16" },
+	{ "sock_diag", PROBE_MORE, probe_sock_diag, "sockets stop a dump: the kernel needs CONFIG_INET_DIAG" },
+	{ "raising hard limits", PROBE_MORE, probe_raise_limit,
+	  "a program with higher hard limits than thaw's is refused: raise them before, or give CAP_SYS_RESOURCE" },
+};
+const size_t nr_probes = ARRAY_SIZE(probes);
