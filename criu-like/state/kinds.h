@@ -9,8 +9,8 @@
  *
  * What the kinds count on:
  * - Dump: the thread is stopped, t->tracee and t->status are filled, p->proc_fd, p->stat and p->threads too. t->core is
- *   there with thread_core and thread_info, the leader's with tc, before kinds_ask(); p->mm before kinds_take(). The
- *   registers go into t->core after kinds_ask(), which leads a thread out of a restartable sequence.
+ *   there with thread_core and thread_info, the leader's with tc, before kinds_ask(); p->mm before kinds_take().
+ *   kinds_check() comes before anything is run in the task, and may change t->tracee.regs (see thread.c).
  * - Restore: the task and its threads were made by thaw itself or by tasks that had not run their lists yet, so that
  * all begin with thaw's own credentials and limits. All signals are blocked. All threads exist before the leader's list
  *   runs. No rseq area is registered (thaw's own, which a fork inherits, has been given up).

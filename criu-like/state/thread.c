@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "common/arena.h"
+#include "criu-like/inject/arch.h"
 #include "criu-like/state/kinds.h"
 
 #ifndef PR_GET_TID_ADDRESS
@@ -100,6 +101,7 @@ static int read_remote(pid_t tid, uint64_t addr, void *buf, size_t len)
 
 static int leave_sequence(struct dump *d, struct process *p, struct thread *t, uint64_t area_at)
 {
+	unsigned long long *ip = arch_regs_ip(&t->tracee.regs);
 	struct sequence_area area;
 	struct sequence seq;
 	int ret = read_remote(t->tid, area_at, &area, sizeof(area));
@@ -108,23 +110,39 @@ static int leave_sequence(struct dump *d, struct process *p, struct thread *t, u
 		ret = read_remote(t->tid, area.sequence, &seq, sizeof(seq));
 	if (ret < 0)
 		return kind_unread(d, p, t, ret, "rseq area");
-	if (area.sequence && t->tracee.regs.rip - seq.start < seq.length) {
+	if (area.sequence && *ip - seq.start < seq.length) {
 		diag_debug(d->diag, "thread %d is in a restartable sequence: from %#llx to its abort address %#llx",
-			   t->tid, t->tracee.regs.rip, (unsigned long long)seq.abort);
-		t->tracee.regs.rip = seq.abort;
+			   t->tid, *ip, (unsigned long long)seq.abort);
+		*ip = seq.abort;
 	}
 	return 0;
 }
 
-static int ask_rseq(struct dump *d, struct process *p, struct thread *t, struct batch *b)
+static int rseq_configuration(struct dump *d, struct process *p, struct thread *t,
+			      struct __ptrace_rseq_configuration *conf)
+{
+	if (ptrace(PTRACE_GET_RSEQ_CONFIGURATION, t->tid, sizeof(*conf), conf) < 0)
+		return kind_unread(d, p, t, -errno, "rseq area");
+	return 0;
+}
+
+/* Not later: the first call that is injected makes the kernel forget the sequence. */
+static int check_rseq(struct dump *d, struct process *p, struct thread *t)
 {
 	struct __ptrace_rseq_configuration conf;
+	int ret = rseq_configuration(d, p, t, &conf);
+
+	return ret < 0 || !conf.rseq_abi_pointer ? ret : leave_sequence(d, p, t, conf.rseq_abi_pointer);
+}
+
+static int take_rseq(struct dump *d, struct process *p, struct thread *t, struct batch *b, size_t first)
+{
+	struct __ptrace_rseq_configuration conf;
+	int ret = rseq_configuration(d, p, t, &conf);
 	RseqEntry *e;
 
-	if (ptrace(PTRACE_GET_RSEQ_CONFIGURATION, t->tid, sizeof(conf), &conf) < 0)
-		return kind_unread(d, p, t, -errno, "rseq area");
-	if (!conf.rseq_abi_pointer)
-		return 0;
+	if (ret < 0 || !conf.rseq_abi_pointer)
+		return ret;
 	e = arena_alloc(d->arena, sizeof(*e));
 	if (!e)
 		return kind_no_memory(d->diag);
@@ -133,7 +151,7 @@ static int ask_rseq(struct dump *d, struct process *p, struct thread *t, struct 
 	e->rseq_abi_size = conf.rseq_abi_size;
 	e->signature = conf.signature;
 	t->core->thread_core->rseq_entry = e;
-	return leave_sequence(d, p, t, conf.rseq_abi_pointer);
+	return 0;
 }
 
 static int tell_rseq(struct restore *r, struct process *p, struct thread *t, struct batch *b)
@@ -147,6 +165,7 @@ static int tell_rseq(struct restore *r, struct process *p, struct thread *t, str
 
 const struct state_kind kind_rseq = {
 	.name = "rseq area",
-	.ask = ask_rseq,
+	.check = check_rseq,
+	.take = take_rseq,
 	.tell = tell_rseq,
 };

@@ -33,6 +33,9 @@ void arch_regs_syscall(struct user_regs_struct *regs, uint64_t insn, long nr, co
 /** arch_regs_result() - The result of a system call */
 int64_t arch_regs_result(const struct user_regs_struct *regs);
 
+/** arch_regs_ip() - Where the instruction pointer is kept in @regs */
+unsigned long long *arch_regs_ip(struct user_regs_struct *regs);
+
 /**
  * arch_dump_regs() - Registers and extended state of a stopped task into its core message
  * @core: its thread_info is filled, from @a

@@ -115,6 +115,11 @@ void arch_decode_regs(const UserX86RegsEntry *r, struct user_regs_struct *regs)
 	regs->orig_rax = (unsigned long long)-1;
 }
 
+unsigned long long *arch_regs_ip(struct user_regs_struct *regs)
+{
+	return &regs->rip;
+}
+
 void arch_tell_vdso(struct batch *b, uint64_t start)
 {
 	batch_call(b, BATCH_MUST, SYS_arch_prctl, ARCH_MAP_VDSO_64, start);
