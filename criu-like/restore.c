@@ -88,8 +88,9 @@ static int open_region(struct restore *r)
 		bytes += 512;
 		if (p->zombie)
 			continue;
-		records += 4 * p->mm->n_vmas + files_records(r, p) + 4 * p->nr_threads + 32;
+		records += 4 * p->mm->n_vmas + 4 * p->nr_threads + 32;
 		bytes += 256 * p->nr_threads + 16 * 1024;
+		files_room(r, p, &records, &bytes);
 		for (size_t k = 0; k < p->nr_threads; k++)
 			kinds_room_to_tell(&p->threads[k], &records, &bytes);
 	}

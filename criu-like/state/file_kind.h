@@ -39,7 +39,7 @@ struct open_file {
 };
 
 struct pipe_table;
-struct socket_table;
+struct unix_table;
 
 struct file_table {
 	struct open_file **files; /* in the order of their ids */
@@ -48,7 +48,8 @@ struct file_table {
 	struct open_file *root;
 	struct idmap named; /* hash of device, inode, name -> struct named_file: mapped files and directories */
 	struct pipe_table *pipes;
-	struct socket_table *sockets;
+	struct unix_table *unixes;
+	struct packet *packets, *last_packet; /* in the receive queues of sockets */
 };
 
 /* Restore: an open file. */
@@ -57,12 +58,14 @@ struct opened_file {
 	FileEntry *entry;
 	int fd;			  /* -1: not opened yet */
 	struct opened_file *next; /* for the kind: others of one pipe, ... */
+	void *own;		  /* for the kind */
 	bool used;		  /* a descriptor or a directory of some process */
-	struct process *first;	  /* the process whose task does the in-task part; NULL: none has a descriptor */
+	struct process *first;	  /* the process that does what is done once; NULL: none has a descriptor */
+	struct process *told;	  /* the process whose in-task part has been appended last */
 };
 
 struct pipe_store;
-struct queue_store;
+struct unix_store;
 
 struct file_opener {
 	struct opened_file *files;
@@ -73,7 +76,8 @@ struct file_opener {
 	size_t nr_fds, cap_fds;
 	struct idmap mapped; /* id << 32 | flags -> descriptor + 1 */
 	struct pipe_store *pipes;
-	struct queue_store *queues;
+	struct unix_store *unixes;
+	struct idmap queues; /* id -> struct queue */
 };
 
 /**
@@ -81,11 +85,15 @@ struct file_opener {
  *
  * Dump: match() picks the kind by what the descriptor looks like; dump() fills the entry (id and type are set) and
  * copies contents; it refuses what cannot be restored. peers() runs once after all descriptors of all processes;
- * write() writes the kind's own images. Restore: read() reads the kind's own images; open() opens a file and puts it at
- * f->fd with opener_keep() (it may open others on the way); connect() runs when all files are open; tell() appends what
- * has to be done in the task, once its descriptors are in place: once for each open file, in the process f->first,
- * where e is a descriptor of it; records() says how many calls that is at most. All return 0, or -errno with a
- * sentence. Null pointers: nothing to do.
+ * write() writes the kind's own images.
+ *
+ * Restore: read() reads the kind's own images; open() opens a file and puts it at f->fd with opener_keep() (it may open
+ * others on the way); finish() runs once when all files are open; tell() appends what has to be done in the task, once
+ * its descriptors are in place, e being one of them: it is called once for each process that has the file, and f->first
+ * is the one for what is done once in all. records() says how many calls that are at most, each with up to 32 bytes of
+ * data.
+ *
+ * All return 0, or -errno with a sentence. Null pointers: nothing to do.
  */
 struct file_kind {
 	FdTypes type;
@@ -99,7 +107,7 @@ struct file_kind {
 	void (*free_dump)(struct file_table *t);
 	int (*read)(struct restore *r);
 	int (*open)(struct restore *r, struct opened_file *f);
-	int (*connect)(struct restore *r, struct opened_file *f);
+	int (*finish)(struct restore *r);
 	int (*tell)(struct restore *r, struct process *p, const FdinfoEntry *e, struct opened_file *f, struct batch *b);
 	size_t (*records)(const FileEntry *e);
 	void (*free_restore)(struct file_opener *o);
@@ -159,12 +167,48 @@ int opener_setup(struct restore *r, const struct opened_file *f, uint32_t flags,
 /** opener_fail() - Say that @call failed while a file of the images was restored. Return: -@code */
 int opener_fail(struct restore *r, int code, const struct opened_file *f, const char *call);
 
+/* All files of a kind that have to be opened. */
+#define for_each_used(r, k, f)                                                                       \
+	for (struct opened_file *f = (r)->files->files; f < (r)->files->files + (r)->files->nr; f++) \
+		if (f->used && f->kind == (k))
+
 /* socket_options.c */
+
+/** socket_netns() - Refuse a socket of another network namespace. @id: set to the namespace's id, 0: none. Return: 0,
+ * or -errno with a sentence */
+int socket_netns(struct seen *s, uint32_t *id);
 
 /** socket_options_dump() - Options that all sockets have. Return: 0, or -errno with a sentence */
 int socket_options_dump(struct seen *s, SkOptsEntry **out);
 
 /** socket_options_restore() - Set them. Return: 0, or -errno with a sentence */
 int socket_options_restore(struct restore *r, const struct opened_file *f, const SkOptsEntry *o);
+
+/* sk_queue.c */
+
+struct packet {
+	SkPacketEntry entry;
+	uint8_t *data;
+	struct packet *next;
+};
+
+struct queue {
+	struct packet *first, **last;
+};
+
+/** sk_queue_dump() - Copy what waits in the receive queue of a socket. Return: 0, or -errno with a sentence */
+int sk_queue_dump(struct seen *s, uint32_t id);
+
+/** sk_queue_write() - Write the image of all queues. Return: 0, or -errno with a sentence */
+int sk_queue_write(struct dump *d);
+
+/** sk_queue_read() - Read it. Return: 0, or -errno with a sentence */
+int sk_queue_read(struct restore *r);
+
+/** sk_queue_fill() - Send what waited in the queue of @f through @sender, once. Return: 0, or -errno with a sentence */
+int sk_queue_fill(struct restore *r, const struct opened_file *f, int sender);
+
+/** sk_queue_empty() - Is nothing waiting for @f? */
+bool sk_queue_empty(const struct restore *r, const struct opened_file *f);
 
 #endif

@@ -107,8 +107,12 @@ int files_open_mapped(struct restore *r, uint32_t id, uint32_t open_flags);
  */
 int files_tell(struct restore *r, struct process *p, struct batch *b);
 
-/** files_records() - At most so many records does files_tell() append for @p. Return: their number */
-size_t files_records(struct restore *r, const struct process *p);
+/**
+ * files_room() - Room in a batch for fs_tell() and files_tell() of a process, after files_open_all()
+ * @records: added to
+ * @bytes: data bytes, added to
+ */
+void files_room(const struct restore *r, const struct process *p, size_t *records, size_t *bytes);
 
 /** files_close() - Close the restorer's own descriptors and free everything; takes a restore without files */
 void files_close(struct restore *r);

@@ -221,9 +221,9 @@ int files_open_all(struct restore *r)
 	for (size_t i = 0; i < o->nr && ret == 0; i++)
 		if (o->files[i].used && o->files[i].fd < 0)
 			ret = o->files[i].kind->open(r, &o->files[i]);
-	for (size_t i = 0; i < o->nr && ret == 0; i++)
-		if (o->files[i].used && o->files[i].kind->connect)
-			ret = o->files[i].kind->connect(r, &o->files[i]);
+	for (size_t i = 0; i < nr_file_kinds && ret == 0; i++)
+		if (file_kinds[i]->finish)
+			ret = file_kinds[i]->finish(r);
 	return ret;
 }
 
@@ -270,16 +270,16 @@ static void tell_owner(const FdinfoEntry *e, const FownEntry *owner, struct batc
 	batch_call(b, BATCH_MUST, SYS_fcntl, e->fd, F_SETOWN_EX, batch_data(b, &ex, sizeof(ex)));
 }
 
-/* What the task itself has to do for an open file: once, by its first descriptor. */
+/* What the task itself has to do for an open file, by its first descriptor. */
 static int tell_file(struct restore *r, struct process *p, const FdinfoEntry *e, struct batch *b)
 {
 	struct opened_file *f = opener_file(r, e->id);
 	const FownEntry *owner = entry_owner(f);
 
-	if (f->first != p)
+	if (f->told == p)
 		return 0;
-	f->first = NULL;
-	if (owner && owner->pid)
+	f->told = p;
+	if (f->first == p && owner && owner->pid)
 		tell_owner(e, owner, b);
 	return f->kind->tell ? f->kind->tell(r, p, e, f, b) : 0;
 }
@@ -314,16 +314,17 @@ int files_tell(struct restore *r, struct process *p, struct batch *b)
 	return 0;
 }
 
-size_t files_records(struct restore *r, const struct process *p)
+void files_room(const struct restore *r, const struct process *p, size_t *records, size_t *bytes)
 {
-	size_t nr = 2 * p->nr_fds + 2;
-
+	*records += 2 * p->nr_fds + 5;
+	*bytes += 16;
 	for (size_t i = 0; i < p->nr_fds; i++) {
 		const struct opened_file *f = opener_file(r, p->fds[i]->id);
+		size_t nr = 1 + (f->kind->records ? f->kind->records(f->entry) : 0);
 
-		nr += 1 + (f->kind->records ? f->kind->records(f->entry) : 0);
+		*records += nr;
+		*bytes += 32 * nr;
 	}
-	return nr;
 }
 
 void files_close(struct restore *r)
@@ -341,6 +342,7 @@ void files_close(struct restore *r)
 		image_free(o->files[i].entry);
 	idmap_free(&o->by_id);
 	idmap_free(&o->mapped);
+	idmap_free(&o->queues);
 	free(o->fds);
 	free(o->files);
 	free(o);

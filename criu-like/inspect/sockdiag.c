@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "criu-like/inspect/sockdiag.h"
+
+#include <errno.h>
+#include <linux/inet_diag.h>
+#include <linux/sock_diag.h>
+#include <linux/unix_diag.h>
+#include <netinet/in.h>
+#include <netlink/attr.h>
+#include <netlink/msg.h>
+#include <netlink/netlink.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "common/util.h"
+
+/* libnl's own error numbers, those that stand for an errno. */
+static int nl_errno(int err)
+{
+	switch (-err) {
+	case NLE_NOMEM:
+		return -ENOMEM;
+	case NLE_PERM:
+		return -EPERM;
+	case NLE_OPNOTSUPP:
+		return -EOPNOTSUPP;
+	case NLE_OBJ_NOTFOUND:
+		return -ENOENT;
+	default:
+		return -EIO;
+	}
+}
+
+/* Ask for a dump, and have @take called with each message of the answer. */
+static int ask(void *request, size_t len, nl_recvmsg_msg_cb_t take, void *arg)
+{
+	struct nl_sock *sk = nl_socket_alloc();
+	int ret;
+
+	if (!sk)
+		return -ENOMEM;
+	nl_socket_set_buffer_size(sk, 1 << 20, 0);
+	nl_socket_disable_seq_check(sk);
+	nl_socket_modify_cb(sk, NL_CB_VALID, NL_CB_CUSTOM, take, arg);
+	ret = nl_connect(sk, NETLINK_SOCK_DIAG);
+	if (ret >= 0)
+		ret = nl_send_simple(sk, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, request, len);
+	if (ret >= 0)
+		ret = nl_recvmsgs_default(sk);
+	nl_socket_free(sk);
+	return ret < 0 ? nl_errno(ret) : 0;
+}
+
+static int take_pending(struct nlattr *attr, struct sockdiag_unix *s)
+{
+	size_t len = (size_t)nla_len(attr);
+
+	s->pending = malloc(len + 1);
+	if (!s->pending)
+		return -ENOMEM;
+	memcpy(s->pending, nla_data(attr), len);
+	s->nr_pending = len / sizeof(uint32_t);
+	return 0;
+}
+
+static int parse_unix(struct nl_msg *msg, struct sockdiag_unix_list *list)
+{
+	struct nlattr *tb[UNIX_DIAG_MAX + 1];
+	const struct unix_diag_msg *m = nlmsg_data(nlmsg_hdr(msg));
+	struct sockdiag_unix *s;
+
+	if (nlmsg_parse(nlmsg_hdr(msg), sizeof(*m), tb, UNIX_DIAG_MAX, NULL) < 0)
+		return -EPROTO;
+	if (grow(&list->socks, list->nr, &list->cap, sizeof(*list->socks)) < 0)
+		return -ENOMEM;
+	s = &list->socks[list->nr++];
+	*s = (struct sockdiag_unix){ .ino = m->udiag_ino, .type = m->udiag_type, .state = m->udiag_state };
+	if (tb[UNIX_DIAG_NAME]) {
+		s->name_len = MIN((size_t)nla_len(tb[UNIX_DIAG_NAME]), sizeof(s->name));
+		memcpy(s->name, nla_data(tb[UNIX_DIAG_NAME]), s->name_len);
+	}
+	if (tb[UNIX_DIAG_PEER])
+		s->peer = nla_get_u32(tb[UNIX_DIAG_PEER]);
+	if (tb[UNIX_DIAG_SHUTDOWN])
+		s->shutdown = nla_get_u8(tb[UNIX_DIAG_SHUTDOWN]);
+	if (tb[UNIX_DIAG_RQLEN]) {
+		const struct unix_diag_rqlen *len = nla_data(tb[UNIX_DIAG_RQLEN]);
+
+		s->rqueue = len->udiag_rqueue;
+		s->wqueue = len->udiag_wqueue;
+	}
+	return tb[UNIX_DIAG_ICONS] ? take_pending(tb[UNIX_DIAG_ICONS], s) : 0;
+}
+
+static int take_unix(struct nl_msg *msg, void *arg)
+{
+	struct sockdiag_unix_list *list = arg;
+
+	list->error = parse_unix(msg, list);
+	return list->error ? NL_STOP : NL_OK;
+}
+
+int sockdiag_unix(struct sockdiag_unix_list *out)
+{
+	struct unix_diag_req req = {
+		.sdiag_family = AF_UNIX,
+		.udiag_states = UINT32_MAX,
+		.udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_PEER | UDIAG_SHOW_ICONS | UDIAG_SHOW_RQLEN,
+	};
+	int ret;
+
+	*out = (struct sockdiag_unix_list){ 0 };
+	ret = ask(&req, sizeof(req), take_unix, out);
+	return ret < 0 ? ret : out->error;
+}
+
+void sockdiag_unix_free(struct sockdiag_unix_list *list)
+{
+	for (size_t i = 0; i < list->nr; i++)
+		free(list->socks[i].pending);
+	free(list->socks);
+	*list = (struct sockdiag_unix_list){ 0 };
+}
+
+struct udp_wanted {
+	uint64_t ino;
+	int shutdown;
+};
+
+static int take_udp(struct nl_msg *msg, void *arg)
+{
+	struct udp_wanted *wanted = arg;
+	struct nlattr *tb[INET_DIAG_MAX + 1];
+	const struct inet_diag_msg *m = nlmsg_data(nlmsg_hdr(msg));
+
+	if (m->idiag_inode == wanted->ino && nlmsg_parse(nlmsg_hdr(msg), sizeof(*m), tb, INET_DIAG_MAX, NULL) >= 0 &&
+	    tb[INET_DIAG_SHUTDOWN])
+		wanted->shutdown = nla_get_u8(tb[INET_DIAG_SHUTDOWN]);
+	return NL_OK;
+}
+
+int sockdiag_udp_shutdown(int family, uint64_t ino)
+{
+	struct inet_diag_req_v2 req = {
+		.sdiag_family = (uint8_t)family,
+		.sdiag_protocol = IPPROTO_UDP,
+		.idiag_states = UINT32_MAX,
+	};
+	struct udp_wanted wanted = { .ino = ino };
+	int ret = ask(&req, sizeof(req), take_udp, &wanted);
+
+	return ret < 0 ? ret : wanted.shutdown;
+}

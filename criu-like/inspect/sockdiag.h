@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef THAW_INSPECT_SOCKDIAG_H
+#define THAW_INSPECT_SOCKDIAG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What sock_diag(7) says about the sockets of the caller's network namespace. */
+
+#define SOCKDIAG_NAME_MAX 108
+
+struct sockdiag_unix {
+	uint32_t ino, type, state;
+	uint32_t peer; /* inode, 0: none */
+	uint8_t name[SOCKDIAG_NAME_MAX + 1];
+	size_t name_len;   /* bytes of sun_path, with its NUL for a path */
+	uint32_t *pending; /* a listener's: inodes of clients that wait to be accepted, 0: closed since; malloc'ed */
+	size_t nr_pending;
+	uint32_t rqueue, wqueue; /* bytes; a listener's: connections waiting, and at most waiting */
+	uint8_t shutdown;	 /* 1: reading, 2: writing */
+};
+
+struct sockdiag_unix_list {
+	struct sockdiag_unix *socks;
+	size_t nr, cap;
+	int error;
+};
+
+/** sockdiag_unix() - All UNIX sockets. Return: 0, or -errno; free with sockdiag_unix_free() in both cases */
+int sockdiag_unix(struct sockdiag_unix_list *out);
+
+/** sockdiag_unix_free() - Free a list */
+void sockdiag_unix_free(struct sockdiag_unix_list *list);
+
+/**
+ * sockdiag_udp_shutdown() - Which ways a UDP socket has been shut down
+ * @family: AF_INET or AF_INET6
+ * @ino: its inode
+ *
+ * Return: 1 for reading, 2 for writing or both together; 0 also for a socket that has no port; or -errno
+ */
+int sockdiag_udp_shutdown(int family, uint64_t ino);
+
+#endif
