@@ -14,6 +14,7 @@ static const struct command {
 	{ "restore", cmd_restore, "bring a tree back from images" },
 	{ "lazy-pages", cmd_lazy_pages, "serve the memory of a lazy restore" },
 	{ "check", cmd_check, "say what the kernel and the capabilities allow" },
+	{ "image", cmd_image, "show images, or verify a directory of them" },
 	{ "version", cmd_version, "print the version" },
 };
 

@@ -13,6 +13,7 @@ int cmd_restore(int argc, char **argv);
 int cmd_lazy_pages(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_version(int argc, char **argv);
+int cmd_image(int argc, char **argv);
 
 /* Options that every command has: -o|--log-file FILE, -v[N]|--verbosity[=N]. */
 struct log_options {
