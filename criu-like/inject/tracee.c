@@ -103,6 +103,7 @@ static int take_over(struct tracee *t)
 		return ret;
 	if (ptrace(PTRACE_GETSIGMASK, t->tid, sizeof(t->sigmask), &t->sigmask) < 0)
 		return -errno;
+	arch_regs_hide_stop(&t->regs);
 	t->stub_regs = t->regs;
 	t->taken = true;
 	return set_sigmask(t->tid, ~0ULL);

@@ -30,6 +30,14 @@ uint64_t arch_regs_record(const struct user_regs_struct *regs);
 /** arch_regs_syscall() - Make @regs do one system call at the instruction @insn */
 void arch_regs_syscall(struct user_regs_struct *regs, uint64_t insn, long nr, const uint64_t arg[6]);
 
+/**
+ * arch_regs_hide_stop() - Undo what our stop alone did to a system call
+ *
+ * A few calls say EINTR when a task is stopped in them, although no handler runs (signal(7), "Interruption of system
+ * calls by stop signals"). Their result is changed to the kernel's own word for: begin again, unless a handler runs.
+ */
+void arch_regs_hide_stop(struct user_regs_struct *regs);
+
 /** arch_regs_result() - The result of a system call */
 int64_t arch_regs_result(const struct user_regs_struct *regs);
 

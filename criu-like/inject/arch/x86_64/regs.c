@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "common/util.h"
 #include "criu-like/inject/arch.h"
 #include "criu-like/inject/arch/x86_64/parts.h"
 
@@ -51,6 +52,18 @@ void arch_regs_syscall(struct user_regs_struct *regs, uint64_t insn, long nr, co
 	regs->r10 = arg[3];
 	regs->r8 = arg[4];
 	regs->r9 = arg[5];
+}
+
+void arch_regs_hide_stop(struct user_regs_struct *regs)
+{
+	static const int calls[] = { SYS_epoll_wait, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_semop,
+				     SYS_semtimedop, SYS_rt_sigtimedwait, SYS_io_getevents, SYS_io_pgetevents };
+
+	if ((int64_t)regs->rax != -EINTR)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(calls); i++)
+		if ((int64_t)regs->orig_rax == calls[i])
+			regs->rax = (unsigned long long)-ERESTARTNOHAND;
 }
 
 int64_t arch_regs_result(const struct user_regs_struct *regs)
