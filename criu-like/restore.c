@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,15 +98,26 @@ static int open_region(struct restore *r)
 	return region_open(r, records, bytes);
 }
 
+/* The number that a record of clone3() asks for, 0 for other calls. */
+static pid_t wanted_pid(struct restore *r, const struct batch_record *rec)
+{
+	const struct clone_args *args;
+
+	if (rec->nr != SYS_clone3)
+		return 0;
+	args = batch_local(&r->batch, rec->arg[0]);
+	return *(const pid_t *)batch_local(&r->batch, args->set_tid);
+}
+
 static int list_failed(struct restore *r, const struct process *p, const struct thread *t, size_t at)
 {
 	const struct batch_record *rec = batch_record_at(&r->batch, at);
 	int err = (int)-rec->result;
 
-	if (rec->nr == SYS_clone3 && err == EEXIST)
+	if (err == EEXIST && wanted_pid(r, rec))
 		return diag_fail(r->diag, err,
-				 "a pid of the tree (child or thread of process %d) is taken by another process",
-				 p->pid);
+				 "pid %d is taken by another process; end that one, or restore in a new PID namespace",
+				 wanted_pid(r, rec));
 	return diag_fail(r->diag, err,
 			 "thread %d of process %d: restoring its %s: system call %llu (0x%llx, 0x%llx, 0x%llx): %s",
 			 t->tid, p->pid, kinds_name(t, at), (unsigned long long)rec->nr,
@@ -113,15 +125,30 @@ static int list_failed(struct restore *r, const struct process *p, const struct 
 			 (unsigned long long)rec->arg[2], strerror(err));
 }
 
+/* Wait for the end of a thread's list. One that stands at a pid which is about to be free is started again there. */
 static int finish_list(struct restore *r, struct process *p, struct thread *t)
 {
+	unsigned tries = 0;
 	size_t at;
-	int ret = tracee_finish_list(&t->tracee, &r->batch, &at);
 
-	if (ret)
-		return diag_fail(r->diag, -ret, "thread %d of process %d ended while it was being restored: %s", t->tid,
-				 p->pid, strerror(-ret));
-	return batch_record_at(&r->batch, at)->flags & BATCH_END ? 0 : list_failed(r, p, t, at);
+	for (;;) {
+		int ret = tracee_finish_list(&t->tracee, &r->batch, &at);
+		const struct batch_record *rec;
+		pid_t pid;
+
+		if (ret)
+			return diag_fail(r->diag, -ret, "thread %d of process %d ended while it was being restored: %s",
+					 t->tid, p->pid, strerror(-ret));
+		rec = batch_record_at(&r->batch, at);
+		if (rec->flags & BATCH_END)
+			return 0;
+		pid = rec->result == -EEXIST ? wanted_pid(r, rec) : 0;
+		if (!pid || tree_wait_pid(pid, &tries))
+			return list_failed(r, p, t, at);
+		ret = tracee_start_list(&t->tracee, &r->batch, at);
+		if (ret)
+			return diag_fail(r->diag, -ret, "cannot run process %d: %s", p->pid, strerror(-ret));
+	}
 }
 
 static int end_list(struct restore *r, const struct process *p)

@@ -22,10 +22,12 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "common/cleanup.h"
 #include "common/util.h"
 #include "criu-like/inject/arch.h"
 
 #define IMAGES_VERSION 2 /* the format's 1.1 */
+#define PID_TRIES 10000 /* times a millisecond; init may take its time to reap */
 
 static int check_session(struct dump *d, struct process *p)
 {
@@ -200,27 +202,44 @@ int tree_read(struct restore *r)
 }
 
 /*
- * The new task spins on pause() until it is seized; all its signals are blocked, as ours are. A pid that was in use a
- * moment ago may still be busy although kill() says that nobody has it, so EEXIST is asked again for a short while.
+ * Is a number busy only because something that has ended is not yet reaped? The kernel says EEXIST for a zombie, for
+ * the number of a group or session whose last member is one, and for a moment longer. A task that runs is another
+ * matter.
  */
-static pid_t clone_root(pid_t pid, bool sibling)
+static bool pid_will_be_free(pid_t pid)
+{
+	_cleanup_close_ int fd = proc_open(pid);
+	struct proc_stat stat;
+
+	return fd < 0 || proc_read_stat(fd, "stat", &stat) || stat.state == 'Z' || stat.state == 'X';
+}
+
+int tree_wait_pid(pid_t pid, unsigned *tries)
 {
 	static const struct timespec tick = { .tv_nsec = 1000 * 1000 };
+
+	if (++*tries > PID_TRIES || !pid_will_be_free(pid))
+		return -EEXIST;
+	nanosleep(&tick, NULL);
+	return 0;
+}
+
+/* The new task spins on pause() until it is seized; all its signals are blocked, as ours are. */
+static pid_t clone_root(pid_t pid, bool sibling)
+{
 	struct clone_args args = { .flags = sibling ? CLONE_PARENT : 0,
 				   .exit_signal = sibling ? 0 : SIGCHLD,
 				   .set_tid = (uintptr_t)&pid,
 				   .set_tid_size = 1 };
-	pid_t got = -1;
+	unsigned tries = 0;
+	pid_t got;
 
-	for (int tries = 0; tries < 100; tries++) {
+	do {
 		got = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 		while (got == 0)
 			syscall(SYS_pause);
 		got = got < 0 ? -errno : got;
-		if (got != -EEXIST || kill(pid, 0) == 0)
-			break;
-		nanosleep(&tick, NULL);
-	}
+	} while (got == -EEXIST && !tree_wait_pid(pid, &tries));
 	return got;
 }
 

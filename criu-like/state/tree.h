@@ -23,6 +23,14 @@ int tree_read(struct restore *r);
 int tree_birth(struct restore *r);
 
 /**
+ * tree_wait_pid() - After a clone3() that said EEXIST: wait a moment if the number's owner has ended already
+ * @tries: 0 before the first call, counted here
+ *
+ * Return: 0 to try again, or -EEXIST when a running task has it or it stays busy for too long
+ */
+int tree_wait_pid(pid_t pid, unsigned *tries);
+
+/**
  * tree_tell_births() - Append the calls by which a task takes its session and makes its children
  *
  * The children are born stopped and seized, before they have run anything.
