@@ -207,6 +207,15 @@ static int take_after_creds(struct dump *d, struct process *p, struct thread *t,
 	return 0;
 }
 
+/*
+ * The parent of a detached root is thaw, which ends: the signal would come at once. The parent that it was about is not
+ * there, and the next one is init, so that none is due.
+ */
+static bool outlives_parent(const struct restore *r, const struct process *p)
+{
+	return !p->parent && r->opt->detach && !r->opt->sibling;
+}
+
 /* Dumpable 2 ("only by root") cannot be set by prctl(2): 0 allows no more than it. */
 static int tell_after_creds(struct restore *r, struct process *p, struct thread *t, struct batch *b)
 {
@@ -214,7 +223,7 @@ static int tell_after_creds(struct restore *r, struct process *p, struct thread 
 
 	if (p->mm && p->mm->has_dumpable)
 		batch_call(b, BATCH_MUST, SYS_prctl, PR_SET_DUMPABLE, p->mm->dumpable == 1);
-	if (core->has_pdeath_sig && core->pdeath_sig)
+	if (core->has_pdeath_sig && core->pdeath_sig && !outlives_parent(r, p))
 		batch_call(b, BATCH_MUST, SYS_prctl, PR_SET_PDEATHSIG, core->pdeath_sig);
 	return 0;
 }

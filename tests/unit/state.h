@@ -45,6 +45,7 @@ struct bench {
 	struct diag diag;
 	struct batch batch;
 	struct dump dump;
+	struct restore_options options;
 	struct restore restore;
 	size_t size;
 };
@@ -63,7 +64,7 @@ static inline void bench_init(struct bench *w)
 	assert_ptr_not_equal(region, MAP_FAILED);
 	batch_init(&w->batch, region, (uintptr_t)region, BENCH_RECORDS, BENCH_BYTES);
 	w->dump = (struct dump){ .diag = &w->diag, .arena = w->arena };
-	w->restore = (struct restore){ .diag = &w->diag, .arena = w->arena };
+	w->restore = (struct restore){ .diag = &w->diag, .arena = w->arena, .opt = &w->options };
 }
 
 static inline void bench_free(struct bench *w)
