@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "images/image.h"
+#include "images/pagestore.h"
 
 /* What the codec offers inside images/ beyond image.h. */
 
@@ -36,5 +37,9 @@ enum image_kind image_reader_kind(const struct image_reader *r);
  * Return: 0, or -errno with a sentence
  */
 int image_skip_raw(struct image_reader *r, const void *msg, uint64_t *len);
+
+/** pagemap_read_from() - As pagemap_read(), from an image of @kind that is open; @name is for messages */
+int pagemap_read_from(struct image_reader *r, enum image_kind kind, const char *name, struct pagemap *out,
+		      struct diag *diag);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "common/cleanup.h"
 #include "common/util.h"
+#include "images/codec.h"
 #include "images/pagestore.h"
 #include "images/proto/all.h"
 
@@ -103,30 +104,37 @@ static int read_runs(struct image_reader *r, const char *name, uint64_t limit, s
 	return ret;
 }
 
-int pagemap_read(struct image_dir *dir, enum image_kind kind, uint64_t id, struct pagemap *out, struct diag *diag)
+int pagemap_read_from(struct image_reader *r, enum image_kind kind, const char *name, struct pagemap *out,
+		      struct diag *diag)
 {
 	struct pagemap map = { 0 };
-	struct image_reader *r;
 	PagemapHead *head;
+	int ret = image_get(r, &head);
+
+	if (ret < 0)
+		return ret;
+	if (ret == 0)
+		return diag_fail(diag, EPROTO, "%s is truncated: it has no head; get a whole copy", name);
+	map.pages_id = head->pages_id;
+	image_free(head);
+	ret = read_runs(r, name, kind == IMG_PAGEMAP ? ADDRESS_END : OFFSET_END, &map, diag);
+	if (ret)
+		pagemap_free(&map);
+	else
+		*out = map;
+	return ret;
+}
+
+int pagemap_read(struct image_dir *dir, enum image_kind kind, uint64_t id, struct pagemap *out, struct diag *diag)
+{
+	struct image_reader *r;
 	char name[64];
 	int ret = image_open(dir, kind, id, &r, diag);
 
 	if (ret)
 		return ret;
-	image_name(kind, id, name);
-	ret = image_get(r, &head);
-	if (ret == 0)
-		ret = diag_fail(diag, EPROTO, "%s is truncated: it has no head; get a whole copy", name);
-	if (ret > 0) {
-		map.pages_id = head->pages_id;
-		image_free(head);
-		ret = read_runs(r, name, kind == IMG_PAGEMAP ? ADDRESS_END : OFFSET_END, &map, diag);
-	}
+	ret = pagemap_read_from(r, kind, image_name(kind, id, name), out, diag);
 	image_close(r);
-	if (ret)
-		pagemap_free(&map);
-	else
-		*out = map;
 	return ret;
 }
 

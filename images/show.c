@@ -90,7 +90,8 @@ static void print_text(struct json_object *tree, FILE *out)
 	json_object_object_foreach(tree, key, value)
 	{
 		if (!strcmp(key, "file"))
-			fprintf(out, json_object_object_get(tree, "magic") ? "%s" : "%s\n", json_object_get_string(value));
+			fprintf(out, json_object_object_get(tree, "magic") ? "%s" : "%s\n",
+				json_object_get_string(value));
 		else if (!strcmp(key, "magic"))
 			fprintf(out, " (%s)\n", json_object_get_string(value));
 		else if (!strcmp(key, "entries"))
