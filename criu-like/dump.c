@@ -19,9 +19,19 @@
 #include "criu-like/state/tree.h"
 #include "criu-like/state/vma.h"
 
+static uint32_t since_start(const struct dump *d)
+{
+	return (uint32_t)MIN(now_us() - d->start_us, UINT32_MAX);
+}
+
 static int stage_freeze(struct dump *d)
 {
-	return freeze_tree(d, d->opt->pid);
+	int ret;
+
+	d->start_us = now_us();
+	ret = freeze_tree(d, d->opt->pid);
+	d->stats.freezing_time = since_start(d);
+	return ret;
 }
 
 static int look_at_process(struct dump *d, struct process *p)
@@ -100,12 +110,16 @@ static int stage_ask(struct dump *d)
 
 static int stage_memory(struct dump *d)
 {
+	uint32_t start = since_start(d);
 	int ret = 0;
 
 	for (size_t i = 0; !ret && i < d->tree.nr; i++)
 		if (!d->tree.procs[i]->zombie)
 			ret = pages_dump(d, d->tree.procs[i]);
-	return ret ? ret : shmem_dump_pages(d);
+	if (!ret)
+		ret = shmem_dump_pages(d);
+	d->stats.memdump_time = d->stats.memwrite_time = since_start(d) - start; /* both at once, by two threads */
+	return ret;
 }
 
 static int stage_write(struct dump *d)
@@ -115,6 +129,15 @@ static int stage_write(struct dump *d)
 	for (size_t i = 0; !ret && i < d->tree.nr; i++)
 		ret = core_write(d, d->tree.procs[i]);
 	return ret ? ret : tree_write(d);
+}
+
+static int stage_stats(struct dump *d)
+{
+	StatsEntry stats = STATS_ENTRY__INIT;
+
+	d->stats.frozen_time = since_start(d);
+	stats.dump = &d->stats;
+	return image_write_one(d->dir, IMG_STATS_DUMP, 0, &stats, d->diag);
 }
 
 static int stage_commit(struct dump *d)
@@ -134,6 +157,7 @@ static const struct {
 	{ "ask the tasks", stage_ask },
 	{ "copy memory", stage_memory },
 	{ "write the images", stage_write },
+	{ "write the figures", stage_stats },
 	{ "give them their names", stage_commit },
 };
 
@@ -154,6 +178,21 @@ static int release(struct dump *d, bool dumped)
 	return 0;
 }
 
+static void display_stats(const struct dump *d)
+{
+	printf("Displaying dump stats:\n"
+	       "Freezing time: %u us\n"
+	       "Frozen time: %u us\n"
+	       "Memory dump time: %u us\n"
+	       "Memory pages scanned: %llu\n"
+	       "Memory pages written: %llu\n"
+	       "Lazy memory pages: %llu\n",
+	       d->stats.freezing_time, d->stats.frozen_time, d->stats.memdump_time,
+	       (unsigned long long)(d->stats.pages_scanned + d->stats.shpages_scanned),
+	       (unsigned long long)(d->stats.pages_written + d->stats.shpages_written),
+	       (unsigned long long)d->stats.pages_lazy);
+}
+
 int dump_run(const struct dump_options *opt, struct diag *diag)
 {
 	struct dump d = { .opt = opt, .diag = diag, .arena = arena_new() };
@@ -162,6 +201,8 @@ int dump_run(const struct dump_options *opt, struct diag *diag)
 
 	if (!d.arena)
 		return -ENOMEM;
+	dump_stats_entry__init(&d.stats);
+	d.stats.has_shpages_scanned = d.stats.has_shpages_written = d.stats.has_shpages_skipped_parent = 1;
 	sigemptyset(&block);
 	sigaddset(&block, SIGINT);
 	sigaddset(&block, SIGTERM);
@@ -173,13 +214,12 @@ int dump_run(const struct dump_options *opt, struct diag *diag)
 
 	ret = image_dir_create(opt->images_dir, &d.dir, diag);
 	if (!ret) {
-		uint64_t start = now_us();
-
 		ret = RUN_STAGES(&d, stages);
-		d.frozen_us = now_us() - start;
 		for (size_t i = 0; i < d.tree.nr; i++)
 			inject_close(&d.tree.procs[i]->inj, diag);
 		ret = release(&d, !ret) ?: ret;
+		if (!ret && opt->display_stats)
+			display_stats(&d);
 	}
 	files_dump_free(&d);
 	shmem_dump_free(&d);

@@ -186,35 +186,41 @@ int freeze_tree(struct dump *d, pid_t root)
 	return ret;
 }
 
-/* Threads first, the leader last: a group goes on as a whole. */
-static int for_each_tracee(struct dump *d, int (*act)(struct tracee *t))
+/* The leader first: a stop that it enters is one that the others are then released into. */
+static int release_process(struct process *p, bool stopped)
+{
+	int first_error = 0;
+
+	for (size_t k = 0; k < p->nr_threads; k++) {
+		struct tracee *t = &p->threads[k].tracee;
+		int ret = k == 0 && stopped && t->tid ? tracee_release_stopped(t) : tracee_release(t);
+
+		if (ret && ret != -ESRCH && !first_error)
+			first_error = ret;
+	}
+	return first_error;
+}
+
+static int release_tree(struct dump *d, bool stopped)
 {
 	int first_error = 0;
 
 	for (size_t i = d->tree.nr; i-- > 0;) {
-		struct process *p = d->tree.procs[i];
+		int ret = release_process(d->tree.procs[i], stopped);
 
-		for (size_t k = p->nr_threads; k-- > 0;) {
-			int ret = p->threads[k].tracee.tid ? act(&p->threads[k].tracee) : 0;
-
-			if (ret && ret != -ESRCH && !first_error)
-				first_error = ret;
-		}
+		first_error = first_error ? first_error : ret;
 	}
 	return first_error;
 }
 
 int thaw_tree(struct dump *d)
 {
-	return for_each_tracee(d, tracee_release);
+	return release_tree(d, false);
 }
 
 int stop_tree(struct dump *d)
 {
-	for (size_t i = 0; i < d->tree.nr; i++)
-		if (!d->tree.procs[i]->zombie && kill(d->tree.procs[i]->pid, SIGSTOP) < 0)
-			return -errno;
-	return thaw_tree(d);
+	return release_tree(d, true);
 }
 
 static void end_process(struct process *p)

@@ -101,7 +101,8 @@ struct dump {
 	struct image_dir *dir;
 	struct tree tree;
 	uint64_t deadline_us;	  /* now_us() when --timeout is over, 0: never */
-	uint64_t frozen_us;	  /* how long the tree stood still */
+	uint64_t start_us;	  /* now_us() at the start of the freeze */
+	DumpStatsEntry stats;	  /* times in us */
 	struct shmem_dump *shmem; /* state/shmem.c */
 	uint32_t last_pages_id;
 	struct file_table *files; /* state/files.c: the open files found so far and their ids */

@@ -382,8 +382,6 @@ static int stage_registers(struct restore *r)
 			ret = diag_fail(r->diag, -ret, "cannot clean up process %d: %s", p->pid, strerror(-ret));
 		if (!ret)
 			ret = set_registers(r, p);
-		if (!ret && p->stopped && kill(p->pid, SIGSTOP) < 0)
-			ret = -errno;
 	}
 	return ret;
 }
@@ -400,15 +398,25 @@ static int write_pidfile(struct restore *r)
 	return 0;
 }
 
+static int let_go(struct process *p)
+{
+	int ret = 0;
+
+	for (size_t k = 0; !ret && k < p->nr_threads; k++) {
+		struct tracee *t = &p->threads[k].tracee;
+
+		ret = k == 0 && p->stopped ? tracee_release_stopped(t) : tracee_release(t);
+	}
+	return ret;
+}
+
 /* The point of no return: from here on the tree is on its own. */
 static int stage_go(struct restore *r)
 {
 	int ret = write_pidfile(r);
 
 	for (size_t i = r->tree.nr; !ret && i-- > 0;)
-		for (size_t k = r->tree.procs[i]->nr_threads; !ret && k-- > 0;)
-			if (r->tree.procs[i]->threads[k].tracee.tid)
-				ret = tracee_release(&r->tree.procs[i]->threads[k].tracee);
+		ret = r->tree.procs[i]->zombie ? 0 : let_go(r->tree.procs[i]);
 	if (ret && ret != -ESRCH)
 		return diag_fail(r->diag, -ret, "cannot let the tree go: %s", strerror(-ret));
 	return 0;

@@ -132,21 +132,45 @@ int tracee_adopt(struct tracee *t, pid_t tgid, pid_t tid)
 	return tracee_wait(t);
 }
 
-int tracee_release(struct tracee *t)
+static int give_back(struct tracee *t)
 {
-	int ret = 0;
+	int ret = t->taken ? set_regs(t->tid, &t->regs) : 0;
 
-	if (!t->tid)
-		return 0;
-	if (t->taken) {
-		ret = set_regs(t->tid, &t->regs);
-		if (!ret)
-			ret = set_sigmask(t->tid, t->sigmask);
-	}
+	return !ret && t->taken ? set_sigmask(t->tid, t->sigmask) : ret;
+}
+
+static int detach(struct tracee *t, int ret)
+{
 	if (ptrace(PTRACE_DETACH, t->tid, NULL, NULL) < 0 && !ret)
 		ret = -errno;
 	t->tid = 0;
 	return ret;
+}
+
+int tracee_release(struct tracee *t)
+{
+	return t->tid ? detach(t, give_back(t)) : 0;
+}
+
+int tracee_release_stopped(struct tracee *t)
+{
+	int ret = give_back(t), sig = 0, status;
+
+	if (!ret && kill(t->tgid, SIGSTOP) < 0)
+		ret = -errno;
+	while (!ret) {
+		if (ptrace(PTRACE_CONT, t->tid, NULL, sig) < 0) {
+			ret = -errno;
+			break;
+		}
+		do {
+			ret = wait_stop(t->tid, &status);
+		} while (ret == -EINTR);
+		if (!ret && event_of(status) == PTRACE_EVENT_STOP && signal_of(status) != SIGTRAP)
+			break; /* the group has stopped; a detached task stays so */
+		sig = event_of(status) ? 0 : signal_of(status);
+	}
+	return detach(t, ret);
 }
 
 /* Resume with @request and wait for a stop; what a group stop adds is passed over. */

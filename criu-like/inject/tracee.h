@@ -48,6 +48,13 @@ int tracee_adopt(struct tracee *t, pid_t tgid, pid_t tid);
 int tracee_release(struct tracee *t);
 
 /**
+ * tracee_release_stopped() - As tracee_release(), for the leader of a process that shall be in a job-control stop
+ *
+ * The other threads, released afterwards, join the stop before they have run an instruction. Return: 0 or -errno
+ */
+int tracee_release_stopped(struct tracee *t);
+
+/**
  * tracee_syscall() - One remote system call at a `syscall` instruction of the task's own
  * @insn: address of that instruction
  *

@@ -106,6 +106,11 @@ int pages_dump(struct dump *d, struct process *p)
 		ret = page_writer_finish(TAKE_PTR(copy.out));
 	if (!ret)
 		ret = pagemap_write(d->dir, IMG_PAGEMAP, (uint64_t)p->pid, &map, d->diag);
+	for (size_t i = 0; i < list.nr; i++)
+		d->stats.pages_scanned += (list.v[i].end - list.v[i].start) / PAGE_SIZE;
+	for (size_t i = 0; i < map.nr; i++)
+		d->stats.pages_lazy += map.runs[i].flags & PE_LAZY ? map.runs[i].nr_pages : 0;
+	d->stats.pages_written += map.nr_present;
 	if (!ret)
 		diag_info(d->diag, "Wrote %llu pages of process %d in %zu runs", (unsigned long long)map.nr_present,
 			  p->pid, map.nr);
