@@ -236,7 +236,7 @@ static void test_unknown_fields(void **state)
 	image_free(core);
 }
 
-/* Groups within groups, deeper than the stack: @levels of cgroup_dir_entry. */
+/* Groups within groups, deeper than the stack: @levels of cgroup_dir_entry, each with its (empty) name. */
 static size_t nest(uint8_t *end, unsigned int levels)
 {
 	uint8_t *p = end;
@@ -244,6 +244,9 @@ static size_t nest(uint8_t *end, unsigned int levels)
 	for (unsigned int i = 0; i < levels; i++) {
 		size_t len = (size_t)(end - p);
 
+		*--p = 0;
+		*--p = 0x0a;
+		len += 2;
 		*--p = (uint8_t)(len >> 14 & 0x7f);
 		*--p = (uint8_t)(len >> 7 | 0x80);
 		*--p = (uint8_t)(len | 0x80);
