@@ -29,6 +29,7 @@
 
 #define COMM_SIZE 16 /* with NUL */
 #define PERSONALITY_QUERY 0xffffffffU
+#define PERSONALITY_NO_BITS 0xf000ff00U /* sys/personality.h: a number below, flags above */
 
 enum { ASK_PERSONALITY, ASK_SUBREAPER, ASK_THP, ASK_MEMBARRIER };
 
@@ -82,6 +83,20 @@ static int take_process(struct dump *d, struct process *p, struct thread *t, str
 	return 0;
 }
 
+/*
+ * CRIU reads the hexadecimal digits of /proc/PID/personality as decimal ones, and sets no personality on restore. Such
+ * a number shows by bits that no personality has.
+ */
+static uint32_t real_personality(uint32_t stored)
+{
+	char digits[16];
+
+	if (!(stored & PERSONALITY_NO_BITS))
+		return stored;
+	snprintf(digits, sizeof(digits), "%u", stored);
+	return (uint32_t)strtoul(digits, NULL, 16);
+}
+
 static int tell_process(struct restore *r, struct process *p, struct thread *t, struct batch *b)
 {
 	const TaskCoreEntry *tc = t->core->tc;
@@ -91,7 +106,7 @@ static int tell_process(struct restore *r, struct process *p, struct thread *t, 
 		return diag_fail(r->diag, EOPNOTSUPP,
 				 "process %d has a membarrier registration that thaw does not know (%#x)", p->pid,
 				 mask);
-	batch_call(b, BATCH_MUST, SYS_personality, tc->personality);
+	batch_call(b, BATCH_MUST, SYS_personality, real_personality(tc->personality));
 	batch_call(b, BATCH_MUST, SYS_prctl, PR_SET_CHILD_SUBREAPER, tc->has_child_subreaper && tc->child_subreaper);
 	if (p->mm && p->mm->has_thp_disabled)
 		batch_call(b, BATCH_MUST, SYS_prctl, PR_SET_THP_DISABLE, p->mm->thp_disabled, 0, 0, 0);

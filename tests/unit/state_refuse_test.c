@@ -145,6 +145,25 @@ static void test_raised_limit(void **state)
 	assert_refused(im, EPERM, "RLIMIT_NOFILE");
 }
 
+/* CRIU's way with ADDR_NO_RANDOMIZE, 0x0040000. */
+static void test_personality(void **state)
+{
+	static const uint32_t stored[] = { 0x0040000, 40000, 0, 4000006 },
+			      meant[] = { 0x0040000, 0x0040000, 0, 0x4000006 };
+	struct image *im = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(stored); i++) {
+		size_t at = 0;
+
+		batch_reset(&im->w.batch);
+		im->c.tc.personality = stored[i];
+		assert_int_equal(tell(im), 0);
+		while (batch_record_at(&im->w.batch, at)->nr != SYS_personality)
+			at++;
+		assert_int_equal(batch_record_at(&im->w.batch, at)->arg[0], meant[i]);
+	}
+}
+
 static void test_barriers(void **state)
 {
 	struct image *im = *state;
@@ -274,6 +293,7 @@ int main(void)
 		ROW(test_limits),
 		ROW(test_raised_limit),
 		ROW(test_barriers),
+		ROW(test_personality),
 		ROW(test_capability),
 		ROW(test_seccomp_image),
 		cmocka_unit_test(test_programs),
