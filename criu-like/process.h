@@ -29,9 +29,10 @@ struct thread {
 	struct tracee tracee;
 	struct proc_status status; /* dump: /proc/PID/task/TID/status */
 	CoreEntry *core;
-	size_t list;	      /* index of the first record of its list in the batch being built */
-	size_t *kind_records; /* for each row of state_kinds[] the index of its first record in that batch;
-				 state/kinds.c */
+	ThawThreadEntry *extra; /* what the core has no place for; restore: NULL in CRIU's images */
+	size_t list;		/* index of the first record of its list in the batch being built */
+	size_t *kind_records;	/* for each row of state_kinds[] the index of its first record in that batch;
+				   state/kinds.c */
 };
 
 struct process {

@@ -53,6 +53,7 @@ enum image_kind {
 	IMG_IPC_SHM, /* content behind each entry */
 	IMG_IPC_SEM, /* values behind each entry */
 	IMG_IRMAP_CACHE,
+	IMG_THAW_TASK, /* id: pid; Thaw's own, see thaw.proto */
 	IMG_NR_KINDS
 };
 

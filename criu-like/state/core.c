@@ -7,6 +7,7 @@
 
 #include "common/util.h"
 #include "criu-like/inject/arch.h"
+#include "criu-like/state/extra.h"
 #include "criu-like/state/kinds.h"
 #include "criu-like/state/mm.h"
 #include "criu-like/state/vma.h"
@@ -165,7 +166,9 @@ int core_write(struct dump *d, struct process *p)
 		ret = image_write_one(d->dir, IMG_CORE, (uint64_t)p->threads[i].tid, p->threads[i].core, d->diag);
 	if (ret || p->zombie)
 		return ret;
-	ret = image_write_one(d->dir, IMG_MM, (uint64_t)p->pid, p->mm, d->diag);
+	ret = extra_write(d, p);
+	if (!ret)
+		ret = image_write_one(d->dir, IMG_MM, (uint64_t)p->pid, p->mm, d->diag);
 	if (!ret)
 		ret = image_write_one(d->dir, IMG_FS, (uint64_t)p->pid, p->fs, d->diag);
 	if (!ret)
@@ -230,7 +233,9 @@ int core_read(struct restore *r, struct process *p)
 
 	if (ret || p->zombie)
 		return ret;
-	ret = image_read_one(r->dir, IMG_IDS, (uint64_t)p->pid, &p->ids, r->diag);
+	ret = extra_read(r, p);
+	if (!ret)
+		ret = image_read_one(r->dir, IMG_IDS, (uint64_t)p->pid, &p->ids, r->diag);
 	if (!ret)
 		ret = image_read_one(r->dir, IMG_MM, (uint64_t)p->pid, &p->mm, r->diag);
 	if (!ret)
@@ -244,6 +249,7 @@ int core_read(struct restore *r, struct process *p)
 
 void core_free(struct process *p)
 {
+	extra_free(p);
 	for (size_t i = 0; i < p->nr_threads; i++)
 		image_free(p->threads[i].core);
 	for (size_t i = 0; i < p->nr_fds; i++)

@@ -27,7 +27,7 @@
 #include "criu-like/inject/arch.h"
 
 #define IMAGES_VERSION 2 /* the format's 1.1 */
-#define PID_TRIES 10000 /* times a millisecond; init may take its time to reap */
+#define PID_TRIES 10000	 /* times a millisecond; init may take its time to reap */
 
 static int check_session(struct dump *d, struct process *p)
 {

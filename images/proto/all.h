@@ -10,6 +10,7 @@
 #include "mm.pb-c.h"
 #include "namespaces.pb-c.h"
 #include "sockets.pb-c.h"
+#include "thaw.pb-c.h"
 #include "tty.pb-c.h"
 #include "x86.pb-c.h"
 

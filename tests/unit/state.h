@@ -220,6 +220,7 @@ static inline void child_restore(struct bench *w, struct child *c, struct child 
 
 	child_messages(c);
 	c->thread.core = &from->core;
+	c->thread.extra = from->thread.extra;
 	c->process.mm = &from->mm;
 	batch_reset(&w->batch);
 	first = batch_begin(&w->batch);

@@ -83,6 +83,8 @@ static void round_trip(void (*setup)(void), void (*look)(const struct child *c))
 	same_timers(a.tc.timers, b.tc.timers);
 	assert_same_message(&a.core.base, &b.core.base);
 	assert_same_message(&a.mm.base, &b.mm.base);
+	b.thread.extra->tid = a.thread.extra->tid;
+	assert_same_message(&a.thread.extra->base, &b.thread.extra->base);
 	same_pid(&a, &b);
 	child_end(&a);
 	child_end(&b);
@@ -350,6 +352,32 @@ static void test_sched(void **state)
 	round_trip(setup_realtime, look_realtime);
 }
 
+static void setup_extra(void)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	MUST(sched_setaffinity(0, sizeof(one), &one) == 0);
+	MUST(prctl(PR_SET_TIMERSLACK, 12345678) == 0);
+	MUST(syscall(SYS_ioprio_set, 1, 0, 3 << 13) == 0);
+}
+
+static void look_extra(const struct child *c)
+{
+	assert_int_equal(c->thread.extra->timer_slack, 12345678);
+	assert_int_equal(c->thread.extra->io_priority, 3 << 13);
+	if (sysconf(_SC_NPROCESSORS_ONLN) > 1) {
+		assert_int_equal(c->thread.extra->cpus.len, 1);
+		assert_int_equal(c->thread.extra->cpus.data[0], 1);
+	}
+}
+
+static void test_extra(void **state)
+{
+	round_trip(setup_extra, look_extra);
+}
+
 static void set_caps(uint64_t eff, uint64_t prm, uint64_t inh)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -452,7 +480,7 @@ int main(void)
 		cmocka_unit_test(test_timers),	       cmocka_unit_test(test_timers_counted),
 		cmocka_unit_test(test_expired_itimer), cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_process),	       cmocka_unit_test(test_sched),
-		cmocka_unit_test(test_creds),
+		cmocka_unit_test(test_extra),	       cmocka_unit_test(test_creds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
