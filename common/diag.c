@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "common/diag.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,11 +35,13 @@ static void diag_line(struct diag *diag, enum diag_level level, const char *text
 		return; /* a log that cannot be written must not stop the work */
 }
 
-int diag_fail(struct diag *diag, int code, const char *fmt, ...)
+int(diag_fail)(struct diag *diag, int code, const char *fmt, ...)
 {
 	char text[sizeof(diag->text)];
 	va_list ap;
 
+	if (code <= 0)
+		code = EIO; /* nobody set errno; it is a failure all the same */
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);

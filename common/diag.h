@@ -40,9 +40,18 @@ void diag_init(struct diag *diag, int fd, enum diag_level level);
  * @code: errno value, positive
  * @fmt: one sentence without full stop: what failed, on which object and pid; then what the user can do
  *
- * Return: -@code
+ * Return: -@code, never 0
  */
 int diag_fail(struct diag *diag, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* Lets compilers and analysers know that it never returns 0, so that they follow no path that cannot be. */
+#define diag_fail(...)                             \
+	({                                         \
+		int _ret = diag_fail(__VA_ARGS__); \
+		if (_ret >= 0)                     \
+			__builtin_unreachable();   \
+		_ret;                              \
+	})
 
 /** diag_clear() - Forget the kept failure, for the caller that has dealt with it */
 void diag_clear(struct diag *diag);
