@@ -134,7 +134,7 @@ static int remove_any(int dirfd, const char *name)
 		return -ENOMEM;
 	}
 	while ((e = readdir(d)))
-		if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
 			unlinkat(fd, e->d_name, 0);
 	return unlinkat(dirfd, name, AT_REMOVEDIR) ? -errno : 0;
 }
@@ -323,7 +323,7 @@ int image_dir_commit(struct image_dir *dir, struct diag *diag)
 		return diag_fail(diag, errno, "cannot remove the old %s/%s: %s", dir->path, inventory, strerror(errno));
 	ret = remove_matching(dir, is_stale, diag);
 	for (size_t i = 0; !ret && i < dir->nr; i++)
-		if (strcmp(dir->temps[i].name, inventory))
+		if (strcmp(dir->temps[i].name, inventory) != 0)
 			ret = give_name(dir, dir->temps[i].name, diag);
 	if (!ret)
 		ret = give_name(dir, inventory, diag);

@@ -323,7 +323,7 @@ int image_get(struct image_reader *r, void *msg)
 	if (!m)
 		return diag_fail(r->diag, EPROTO, "%s is damaged in entry %u: it is no %s", r->path, r->entries,
 				 type->name);
-	memcpy(msg, &m, sizeof(m));
+	memcpy(msg, &m, sizeof(void *));
 	return 1;
 }
 

@@ -136,13 +136,16 @@ enum image_kind kind_by_name(const char *name, uint64_t *id)
 	for (enum image_kind i = 0; i < IMG_NR_KINDS; i++) {
 		const struct kind *k = &kinds[i];
 		size_t len = strlen(k->prefix);
+		bool fits;
 
 		number = 0;
-		if (strncmp(name, k->prefix, len))
+		if (strncmp(name, k->prefix, len) != 0)
 			continue;
-		if (k->numbering == KIND_SINGLE
-			    ? strcmp(name + len, k->suffix)
-			    : !parse_number(name + len, k->numbering == KIND_HEX ? 16 : 10, k->suffix, &number))
+		if (k->numbering == KIND_SINGLE)
+			fits = !strcmp(name + len, k->suffix);
+		else
+			fits = parse_number(name + len, k->numbering == KIND_HEX ? 16 : 10, k->suffix, &number);
+		if (!fits)
 			continue;
 		if (id)
 			*id = number;
@@ -171,7 +174,7 @@ bool kind_pages(const char *name)
 {
 	uint64_t id;
 
-	if (strncmp(name, "pages-", 6))
+	if (strncmp(name, "pages-", 6) != 0)
 		return false;
 	return parse_number(name + 6, 10, ".img", &id) || parse_number(name + 6, 10, ".d", &id);
 }

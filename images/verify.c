@@ -164,7 +164,7 @@ static int check_all_images(struct verify *v, struct diag *diag)
 
 		if (kind_pages(e->d_name) || e->d_name[0] == '.')
 			continue;
-		if (kind == IMG_NR_KINDS && (len < 4 || strcmp(e->d_name + len - 4, ".img")))
+		if (kind == IMG_NR_KINDS && (len < 4 || strcmp(e->d_name + len - 4, ".img") != 0))
 			continue;
 		diag_init(&own, -1, DIAG_ERROR);
 		ret = image_open_at(fd, e->d_name, e->d_name, kind, &r, &own);

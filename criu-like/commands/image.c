@@ -53,7 +53,7 @@ int cmd_image(int argc, char **argv)
 	diag_init(&diag, -1, DIAG_ERROR);
 	if (!strcmp(argv[optind], "verify") && !json)
 		return verify(argv[optind + 1], &diag);
-	if (strcmp(argv[optind], "show"))
+	if (strcmp(argv[optind], "show") != 0)
 		return usage(stderr);
 	ret = image_show(argv[optind + 1], json, stdout, &diag);
 	if (!ret && fflush(stdout)) {

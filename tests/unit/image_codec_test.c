@@ -140,14 +140,15 @@ static void test_truncated(void **state)
 static void test_flipped(void **state)
 {
 	struct fixture *f = *state;
-	uint8_t good[16384];
+	uint8_t good[16384] = { 0 };
 	char name[64];
 
 	write_samples(f);
 	for (enum image_kind kind = 0; kind < IMG_NR_KINDS; kind++) {
 		size_t len = load(f, image_name(kind, 18, name), good, sizeof(good));
+		size_t step = len > 1000 ? 5 : 1;
 
-		for (size_t bit = 0; bit<len * 8; bit += len> 1000 ? 5 : 1) {
+		for (size_t bit = 0; bit < len * 8; bit += step) {
 			unsigned int entries;
 			int ret;
 
