@@ -189,6 +189,7 @@ static void free_sets(struct verify *v)
 	free(v->ttys.v);
 	free(v->inodes.v);
 	free(v->pids.v);
+	free(v->shmems.v);
 	free(v->vms.v);
 	free(v->fss.v);
 	free(v->tables.v);

@@ -32,6 +32,7 @@ struct verify {
 	struct set ttys;	     /* of tty-info.img */
 	struct set inodes;	     /* of memfd.img */
 	struct set pids;	     /* of pstree.img */
+	struct set shmems;	     /* of VMAs that were checked */
 	struct set vms, fss, tables; /* objects that a process before had images for: mm, fs, fdinfo */
 	uint64_t nr_filters;	     /* of seccomp.img */
 };

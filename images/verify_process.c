@@ -14,10 +14,25 @@
 
 #define TASK_DEAD 2 /* task_core_entry.task_state of a zombie */
 
+/* The pages of shared memory; of the same memory only once. */
+static void check_shmem(struct verify *v, uint32_t pid, const VmaEntry *vma)
+{
+	struct pagemap map;
+	char name[64];
+
+	if (set_has(&v->shmems, vma->shmid))
+		return;
+	set_add(v, &v->shmems, vma->shmid);
+	if (!image_exists(v->dir, IMG_PAGEMAP_SHMEM, vma->shmid))
+		fault(v, "mm-%u.img: the pages of the mapping at 0x%llx, %s, are missing", pid,
+		      (unsigned long long)vma->start, image_name(IMG_PAGEMAP_SHMEM, vma->shmid, name));
+	else if (check_pagemap(v, IMG_PAGEMAP_SHMEM, vma->shmid, &map))
+		pagemap_free(&map);
+}
+
 static void check_vma(struct verify *v, uint32_t pid, const VmaEntry *vma, uint64_t end)
 {
 	unsigned long long start = vma->start;
-	char shmem[64];
 
 	if (!PAGE_ALIGNED(vma->start) || !PAGE_ALIGNED(vma->end) || vma->start >= vma->end)
 		fault(v, "mm-%u.img: the mapping 0x%llx-0x%llx is none", pid, start, (unsigned long long)vma->end);
@@ -27,10 +42,8 @@ static void check_vma(struct verify *v, uint32_t pid, const VmaEntry *vma, uint6
 	if ((vma->status & VMA_FILE) && !(vma->status & VMA_SYSVIPC) && !set_has(&v->file_ids, vma->shmid))
 		fault(v, "mm-%u.img: the mapping at 0x%llx is of file %llu, which is not in files.img", pid, start,
 		      (unsigned long long)vma->shmid);
-	if ((vma->status & VMA_ANON_SHARED) && !(vma->status & (VMA_SYSVIPC | VMA_SOCKET | VMA_FILE)) &&
-	    !image_exists(v->dir, IMG_PAGEMAP_SHMEM, vma->shmid))
-		fault(v, "mm-%u.img: the pages of the mapping at 0x%llx, %s, are missing", pid, start,
-		      image_name(IMG_PAGEMAP_SHMEM, vma->shmid, shmem));
+	if ((vma->status & VMA_ANON_SHARED) && !(vma->status & (VMA_SYSVIPC | VMA_SOCKET | VMA_FILE)))
+		check_shmem(v, pid, vma);
 }
 
 /* Every run must lie in mappings, though it may go on from one into the next. */

@@ -24,7 +24,7 @@ struct dump {
 	TaskKobjIdsEntry ids[2];
 	MmEntry mm;
 	VmaEntry vmas[4], *vmap[4];
-	struct pagemap map, shmem;
+	struct pagemap map, shmem, anon;
 	FsEntry fs;
 	FileEntry files[NR_FILES];
 	FdinfoEntry fdinfo[NR_FILES];
@@ -110,7 +110,7 @@ static inline void fill_memory(struct dump *d)
 	d->vmas[0].status = 0x41; /* the executable */
 	d->vmas[0].shmid = 1;
 	d->vmas[2].status = 0x101; /* shared memory */
-	d->vmas[2].shmid = 9;
+	d->vmas[2].shmid = 10;
 	d->vmas[3].status = 0x4081; /* the memfd */
 	d->vmas[3].shmid = 4;
 	d->map.pages_id = 1;
@@ -119,6 +119,8 @@ static inline void fill_memory(struct dump *d)
 	assert_int_equal(pagemap_append(&d->map, 0x413000, 2, PE_PRESENT), 0);
 	d->shmem.pages_id = 1;
 	assert_int_equal(pagemap_append(&d->shmem, 0, 2, PE_PRESENT), 0);
+	d->anon.pages_id = 1;
+	assert_int_equal(pagemap_append(&d->anon, 0, 1, PE_PRESENT), 0);
 }
 
 static inline void fill_files(struct dump *d)
@@ -262,6 +264,8 @@ static inline void write_dump(struct fixture *f, struct dump *d)
 	if (!d->skip[IMG_PAGEMAP])
 		assert_int_equal(pagemap_write(dir, IMG_PAGEMAP, 100, &d->map, &f->diag), 0);
 	if (!d->skip[IMG_PAGEMAP_SHMEM])
+		assert_int_equal(pagemap_write(dir, IMG_PAGEMAP_SHMEM, 10, &d->anon, &f->diag), 0);
+	if (!d->skip[IMG_PAGEMAP_SHMEM])
 		assert_int_equal(pagemap_write(dir, IMG_PAGEMAP_SHMEM, 9, &d->shmem, &f->diag), 0);
 	if (d->pages) {
 		assert_int_equal(page_writer_create(dir, "raw", 1, &pages, &f->diag), 0);
@@ -273,6 +277,7 @@ static inline void write_dump(struct fixture *f, struct dump *d)
 	image_dir_close(dir);
 	pagemap_free(&d->map);
 	pagemap_free(&d->shmem);
+	pagemap_free(&d->anon);
 }
 
 #endif

@@ -57,6 +57,7 @@ BREAK(run_gap, pagemap_append(&d->map, 0x422000, 4, PE_LAZY))
 BREAK(run_after, pagemap_append(&d->map, 0x500000, 4, PE_LAZY))
 BREAK(run_parent, pagemap_append(&d->map, 0x416000, 1, PE_PARENT))
 BREAK(memfd_size, d->inode.size = 4096)
+BREAK(anon_pages, pagemap_append(&d->anon, 0x1000, 9, PE_PRESENT))
 BREAK(pipe_data, d->pipe_data.pipe_id = 34)
 BREAK(fifo_data, d->fifo_data.pipe_id = 34)
 BREAK(fifo_path, d->fifo.regf_id = 34)
@@ -84,7 +85,7 @@ static const struct {
 	{ no_ghost, 1, "ghost-file-1a.img, is missing" },
 	{ no_memfd, 1, "file 4 is memfd 44" },
 	{ no_tty, 1, "file 5 is terminal 55" },
-	{ no_pages, 2, "no pages-1.img" },
+	{ no_pages, 3, "no pages-1.img" },
 	{ few_pages, 1, "pages-1.img is truncated: it holds 4 pages of 5" },
 	{ thread, 1, "core-109.img is missing" },
 	{ orphan, 1, "the parent of process 102, 77" },
@@ -112,6 +113,7 @@ static const struct {
 	{ run_after, 1, "the run 0x500000-0x504000 leaves the mappings at 0x500000" },
 	{ run_parent, 1, "there is no parent" },
 	{ memfd_size, 1, "pagemap-shmem-9.img: there are pages beyond" },
+	{ anon_pages, 1, "pagemap-shmem-10.img: " },
 	{ pipe_data, 1, "pipes-data.img: pipe 34" },
 	{ fifo_data, 1, "fifo-data.img: FIFO 34" },
 	{ fifo_path, 1, "the path of FIFO 8, file 34" },
