@@ -62,6 +62,12 @@ class Tool:
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace")
         return done.returncode, done.stdout
 
+    def image(self, *words):
+        """thaw image ...: returns (exit status, what it said)."""
+        done = subprocess.run([self.path, "image", *words], stdin=subprocess.DEVNULL, text=True, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, errors="replace")
+        return done.returncode, done.stdout
+
     def must(self, name, images, *options):
         status, said = self.run(name, images, *options)
         if status:
