@@ -15,6 +15,7 @@
 	16384UL /* a power of two, so that an odd stride meets each once; of each process 64 MiB and a half shared */
 
 static uint64_t *memory, *shared;
+static pthread_barrier_t go;
 
 static void fill(uint64_t *p, size_t pages, uint64_t salt)
 {
@@ -41,7 +42,7 @@ static uint64_t *map(size_t pages, int flags)
 
 static void *second_thread(void *arg)
 {
-	test_wait();
+	pthread_barrier_wait(&go);
 	verify(memory, PAGES, *(uint64_t *)arg);
 	return NULL;
 }
@@ -66,6 +67,7 @@ int main(int argc, char **argv)
 		salt = 2;
 	}
 	fill(memory, PAGES, salt);
+	pthread_barrier_init(&go, NULL, 2);
 	test_check(!pthread_create(&thread, NULL, second_thread, &salt));
 	if (!child)
 		test_check(write(ends[1], "r", 1) == 1);
@@ -76,8 +78,8 @@ int main(int argc, char **argv)
 	test_wait();
 	if (child)
 		test_check(!kill(child, SIGUSR2));
+	pthread_barrier_wait(&go);
 	verify(shared, PAGES, 3);
-	test_check(!kill(getpid(), SIGUSR2));
 	test_check(!pthread_join(thread, NULL));
 	if (!child)
 		_exit(0);
