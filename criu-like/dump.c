@@ -15,6 +15,7 @@
 #include "criu-like/state/kinds.h"
 #include "criu-like/state/mm.h"
 #include "criu-like/state/pages.h"
+#include "criu-like/state/seccomp.h"
 #include "criu-like/state/shmem.h"
 #include "criu-like/state/tree.h"
 #include "criu-like/state/vma.h"
@@ -126,6 +127,8 @@ static int stage_write(struct dump *d)
 {
 	int ret = files_write(d);
 
+	if (!ret)
+		ret = seccomp_write(d);
 	for (size_t i = 0; !ret && i < d->tree.nr; i++)
 		ret = core_write(d, d->tree.procs[i]);
 	return ret ? ret : tree_write(d);

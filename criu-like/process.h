@@ -107,6 +107,7 @@ struct dump {
 	struct shmem_dump *shmem; /* state/shmem.c */
 	uint32_t last_pages_id;
 	struct file_table *files; /* state/files.c: the open files found so far and their ids */
+	SeccompEntry *seccomp;	  /* the filters found so far, in the arena; NULL: none */
 	struct arena *arena;
 };
 
@@ -133,7 +134,8 @@ struct restore {
 	int lazy_conn;		     /* to the lazy-pages server, -1: none */
 	struct shmem_restore *shmem; /* state/shmem.c */
 	struct file_opener
-		*files; /* state/files.c: the open files of the images, opened here and inherited by the tasks */
+		*files;	       /* state/files.c: the open files of the images, opened here and inherited by the tasks */
+	SeccompEntry *seccomp; /* all filters in the images; NULL: none */
 	struct arena *arena;
 	struct batch batch; /* the region that all tasks share, state/region.c */
 	size_t region_size; /* bytes */

@@ -31,6 +31,7 @@
 #include "criu-like/state/mm.h"
 #include "criu-like/state/pages.h"
 #include "criu-like/state/region.h"
+#include "criu-like/state/seccomp.h"
 #include "criu-like/state/shmem.h"
 #include "criu-like/state/tree.h"
 #include "criu-like/state/uffd.h"
@@ -44,6 +45,8 @@ static int stage_read(struct restore *r)
 
 	for (size_t i = 0; !ret && i < r->tree.nr; i++)
 		ret = core_read(r, r->tree.procs[i]);
+	if (!ret)
+		ret = seccomp_read(r);
 	return ret ? ret : files_read(r);
 }
 
@@ -93,7 +96,7 @@ static int open_region(struct restore *r)
 		bytes += 256 * p->nr_threads + 16 * 1024;
 		files_room(r, p, &records, &bytes);
 		for (size_t k = 0; k < p->nr_threads; k++)
-			kinds_room_to_tell(&p->threads[k], &records, &bytes);
+			kinds_room_to_tell(r, &p->threads[k], &records, &bytes);
 	}
 	return region_open(r, records, bytes);
 }
@@ -470,6 +473,7 @@ static void free_all(struct restore *r)
 	for (size_t i = 0; i < r->tree.nr; i++)
 		core_free(r->tree.procs[i]);
 	tree_free(&r->tree);
+	seccomp_free(r);
 	cleanup_close(&r->lazy_conn);
 	region_close(r);
 	image_dir_close(r->dir);

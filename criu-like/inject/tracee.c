@@ -94,6 +94,12 @@ int tracee_seize(struct tracee *t, pid_t tgid, pid_t tid, unsigned long options)
 	return ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0 ? -errno : 0;
 }
 
+int tracee_suspend_seccomp(struct tracee *t, unsigned long options)
+{
+	options |= PTRACE_O_TRACESYSGOOD | PTRACE_O_SUSPEND_SECCOMP;
+	return ptrace(PTRACE_SETOPTIONS, t->tid, NULL, options) < 0 ? -errno : 0;
+}
+
 /* In its stop: what it must get back. */
 static int take_over(struct tracee *t)
 {

@@ -31,6 +31,15 @@ struct tracee {
 int tracee_seize(struct tracee *t, pid_t tgid, pid_t tid, unsigned long options);
 
 /**
+ * tracee_suspend_seccomp() - Have the task's seccomp filters not judge what it does until it is released
+ * @t: in a stop
+ * @options: those it was seized with
+ *
+ * Return: 0, or -errno (-EPERM: takes CAP_SYS_ADMIN and a tracer without seccomp)
+ */
+int tracee_suspend_seccomp(struct tracee *t, unsigned long options);
+
+/**
  * tracee_wait() - Wait until @t is in its stop, and read its registers and signal mask
  *
  * SIGCHLD must be blocked in the caller. All signals are then blocked in it (the stub must not be disturbed) until

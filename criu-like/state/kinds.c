@@ -15,12 +15,13 @@
 #include "common/arena.h"
 #include "common/cleanup.h"
 #include "common/util.h"
+#include "criu-like/state/seccomp.h"
 #include "criu-like/state/timers.h"
 
 static const struct state_kind *const state_kinds[] = {
-	&kind_seccomp,	&kind_tid_address, &kind_robust_list, &kind_rseq,	  &kind_mask,	     &kind_actions,
-	&kind_altstack, &kind_pending,	   &kind_itimers,     &kind_posix_timers, &kind_process,     &kind_name,
-	&kind_extra,	&kind_sched,	   &kind_rlimits,     &kind_creds,	  &kind_after_creds,
+	&kind_tid_address, &kind_robust_list, &kind_rseq,	  &kind_mask,	 &kind_actions,	    &kind_altstack,
+	&kind_pending,	   &kind_itimers,     &kind_posix_timers, &kind_process, &kind_name,	    &kind_extra,
+	&kind_sched,	   &kind_rlimits,     &kind_seccomp,	  &kind_creds,	 &kind_after_creds,
 };
 
 /* Records and bytes that a thread takes at most, but for what it can have any number of. */
@@ -123,7 +124,7 @@ static size_t nr_pending(const SignalQueueEntry *queue)
 	return queue ? queue->n_signals : 0;
 }
 
-void kinds_room_to_tell(const struct thread *t, size_t *records, size_t *bytes)
+void kinds_room_to_tell(const struct restore *r, const struct thread *t, size_t *records, size_t *bytes)
 {
 	const TaskCoreEntry *tc = t->core->tc;
 	const ThreadCoreEntry *core = t->core->thread_core;
@@ -138,6 +139,7 @@ void kinds_room_to_tell(const struct thread *t, size_t *records, size_t *bytes)
 	}
 	*records += ROOM_RECORDS + pending + 2 * timers;
 	*bytes += ROOM_BYTES + pending * ROOM_PER_PENDING + timers * ROOM_PER_TIMER;
+	seccomp_room(r, t, records, bytes);
 	if (core->creds)
 		*bytes += core->creds->n_groups * sizeof(uint32_t);
 }

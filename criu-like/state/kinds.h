@@ -47,7 +47,7 @@ int kinds_apply(struct restore *r, struct process *p, struct thread *t);
  * @bytes: data bytes, added to
  */
 void kinds_room_to_ask(const struct process *p, size_t *records, size_t *bytes);
-void kinds_room_to_tell(const struct thread *t, size_t *records, size_t *bytes);
+void kinds_room_to_tell(const struct restore *r, const struct thread *t, size_t *records, size_t *bytes);
 
 /** kinds_name() - Which kind record @idx of the thread's list belongs to, for messages. Return: a name */
 const char *kinds_name(const struct thread *t, size_t idx);

@@ -182,7 +182,7 @@ static inline void child_messages(struct child *c)
 	c->core.tc = &c->tc;
 	c->core.thread_core = &c->thread_core;
 	c->core.thread_info = &c->info;
-	c->process.pid = c->thread.tid = c->pid;
+	c->process.pid = c->thread.tid = c->thread.tracee.tid = c->pid;
 	c->process.threads = &c->thread;
 	c->process.nr_threads = 1;
 	c->process.mm = &c->mm;
@@ -199,6 +199,8 @@ static inline void child_dump(struct bench *w, struct child *c)
 	c->process.proc_fd = proc_open(c->pid);
 	assert_true(c->process.proc_fd >= 0);
 	assert_int_equal(proc_read_status(c->process.proc_fd, "status", &c->thread.status), 0);
+	if (prctl(PR_GET_SECCOMP) > 0) /* one who is under seccomp may not read others' filters */
+		c->thread.status.seccomp = 0;
 	child_stop(c);
 	first = batch_begin(&w->batch);
 	if (kinds_ask(&w->dump, &c->process, &c->thread, &w->batch) < 0)
@@ -223,10 +225,13 @@ static inline void child_restore(struct bench *w, struct child *c, struct child 
 	c->thread.extra = from->thread.extra;
 	c->process.mm = &from->mm;
 	batch_reset(&w->batch);
+	w->restore.seccomp = w->dump.seccomp;
+	child_stop(c);
 	first = batch_begin(&w->batch);
 	if (kinds_tell(&w->restore, &c->process, &c->thread, &w->batch) < 0)
 		fail_msg("tell: %s", w->diag.text);
 	assert_int_equal(batch_end(&w->batch), 0);
+	child_go(c);
 	end = child_walk(w, c, first);
 	if (end != w->batch.nr_records - 1)
 		fail_msg("%s: record %zu: system call %lu gave %ld", kinds_name(&c->thread, end), end,

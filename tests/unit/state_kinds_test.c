@@ -473,6 +473,41 @@ static void test_creds(void **state)
 	round_trip(setup_ambient, look_ambient);
 }
 
+static void add_filter(unsigned flags, int nr, int err)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)nr, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)err),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = { .len = ARRAY_SIZE(code), .filter = code };
+
+	MUST(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog) == 0);
+}
+
+/* Installed with CAP_SYS_ADMIN and given up after; the program's own calls are not filtered. */
+static void setup_filters(void)
+{
+	add_filter(0, SYS_acct, 77);
+	add_filter(SECCOMP_FILTER_FLAG_LOG, SYS_acct, 78);
+	MUST(setresuid(1000, 1000, 1000) == 0);
+}
+
+static void look_filters(const struct child *c)
+{
+	assert_int_equal(c->thread_core.seccomp_mode, SECCOMP_MODE__filter);
+	assert_int_equal(c->thread_core.seccomp_filter, 1);
+	assert_int_equal(c->thread_core.creds->no_new_privs, 0);
+}
+
+static void test_filters(void **state)
+{
+	if (geteuid() != 0 || !have_capability(CAP_SYS_ADMIN))
+		skip();
+	round_trip(setup_filters, look_filters);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -480,7 +515,8 @@ int main(void)
 		cmocka_unit_test(test_timers),	       cmocka_unit_test(test_timers_counted),
 		cmocka_unit_test(test_expired_itimer), cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_process),	       cmocka_unit_test(test_sched),
-		cmocka_unit_test(test_extra),	       cmocka_unit_test(test_creds),
+		cmocka_unit_test(test_extra),	       cmocka_unit_test(test_filters),
+		cmocka_unit_test(test_creds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
