@@ -40,6 +40,7 @@ struct open_file {
 
 struct pipe_table;
 struct unix_table;
+struct ghost_table;
 
 struct file_table {
 	struct open_file **files; /* in the order of their ids */
@@ -49,6 +50,7 @@ struct file_table {
 	struct idmap named; /* hash of device, inode, name -> struct named_file: mapped files and directories */
 	struct pipe_table *pipes;
 	struct unix_table *unixes;
+	struct ghost_table *ghosts;
 	struct packet *packets, *last_packet; /* in the receive queues of sockets */
 };
 
@@ -77,6 +79,7 @@ struct file_opener {
 	struct idmap mapped; /* id << 32 | flags -> descriptor + 1 */
 	struct pipe_store *pipes;
 	struct unix_store *unixes;
+	struct idmap ghosts; /* id -> struct ghost_again */
 	struct idmap queues; /* id -> struct queue */
 };
 
@@ -143,12 +146,17 @@ FdinfoEntry *process_fd(const struct process *p, int fd);
 int no_memory(struct diag *diag);
 
 /**
- * reg_file_entry() - The entry of a file with a name, without id, flags, position and owner
- * @where: for messages, like "descriptor 3 of process 12"
+ * reg_file_entry() - The entry of a file with a name, without flags, position and owner
+ * @p, @link: it is what this link in the process's directory of /proc leads to, "fd/3" say
+ * @name: the link's text
+ * @id: id of the entry
  *
- * Return: 0, or -errno with a sentence (-ENOTSUP: the name does not lead to the file any more)
+ * A deleted file is noted, see ghost.h.
+ *
+ * Return: 0, or -errno with a sentence
  */
-int reg_file_entry(struct dump *d, const char *where, const char *name, const struct stat *st, RegFileEntry **out);
+int reg_file_entry(struct dump *d, const struct process *p, const char *link, const char *name, const struct stat *st,
+		   uint32_t id, RegFileEntry **out);
 
 /** reg_file_open() - Open the file of an entry and check that it is still the same. Return: a descriptor, or -errno
  * with a sentence */

@@ -15,9 +15,12 @@
 #include "criu-like/inspect/build_id.h"
 #include "criu-like/state/file_kind.h"
 #include "criu-like/state/files.h"
+#include "criu-like/state/ghost.h"
 
 #define MEM_MAJOR 1
 #define KERNEL_O_TMPFILE 020000000 /* without O_DIRECTORY, as in the file's flags */
+
+#define DELETED " (deleted)" /* what the kernel puts behind the name */
 
 /* A mapped file, an executable or a directory in files.img. */
 struct named_file {
@@ -26,6 +29,13 @@ struct named_file {
 	uint32_t id;
 	struct named_file *next; /* same hash */
 };
+
+static bool is_deleted(const char *name)
+{
+	size_t len = strlen(name), suffix = strlen(DELETED);
+
+	return len > suffix && !strcmp(name + len - suffix, DELETED);
+}
 
 static int put_build_id(struct dump *d, const char *name, RegFileEntry *e)
 {
@@ -45,47 +55,70 @@ static int put_build_id(struct dump *d, const char *name, RegFileEntry *e)
 	return 0;
 }
 
-/* The name must lead to the same file when it is opened again. */
-static int check_name(struct dump *d, const char *where, const char *name, const struct stat *st)
+/* Does the name lead to the same file when it is opened again? Return: 1, 0 it has been deleted, or -errno with a
+ * sentence */
+static int check_name(struct dump *d, const struct process *p, const char *link, const char *name,
+		      const struct stat *st)
 {
 	struct stat now;
 
 	if (!strncmp(name, "/proc/", 6) && name[6] >= '0' && name[6] <= '9')
-		return diag_fail(d->diag, ENOTSUP,
-				 "%s is %s, which does not exist before the process does: close it before the dump",
-				 where, name);
+		return diag_fail(
+			d->diag, ENOTSUP,
+			"%s of process %d is %s, which does not exist before the process does: close it before "
+			"the dump",
+			link, p->pid, name);
 	if (name[0] == '/' && lstat(name, &now) == 0 && now.st_dev == st->st_dev && now.st_ino == st->st_ino)
+		return 1;
+	if (is_deleted(name) && (st->st_nlink == 0 || (S_ISDIR(st->st_mode) && st->st_nlink < 2)))
 		return 0;
-	if (st->st_nlink == 0 || strstr(name, " (deleted)"))
-		return diag_fail(d->diag, ENOTSUP,
-				 "%s is the deleted file %s, which is not supported yet: close it before the dump",
-				 where, name);
+	if (is_deleted(name))
+		return diag_fail(
+			d->diag, ENOTSUP,
+			"%s of process %d is %s, a file that has other names: keeping it linked is not supported "
+			"yet, close it or give it its name back",
+			link, p->pid, name);
 	return diag_fail(d->diag, ENOTSUP,
-			 "%s is %s, but that name does not lead to the file from here (another mount namespace, or "
-			 "something mounted over it): dump from where it does",
-			 where, name);
+			 "%s of process %d is %s, but that name does not lead to the file from here (another mount "
+			 "namespace, or something mounted over it): dump from where it does",
+			 link, p->pid, name);
 }
 
-int reg_file_entry(struct dump *d, const char *where, const char *name, const struct stat *st, RegFileEntry **out)
+static int note_deleted(struct dump *d, const struct process *p, const char *link, const struct stat *st,
+			RegFileEntry *e)
+{
+	e->name[strlen(e->name) - strlen(DELETED)] = '\0';
+	if (!strncmp(e->name, "/memfd:", 7))
+		return diag_fail(d->diag, ENOTSUP,
+				 "%s of process %d is a memfd (%s), which is not supported yet: close it", link, p->pid,
+				 e->name);
+	return ghost_note(d, p, link, e->name, st, e->id);
+}
+
+int reg_file_entry(struct dump *d, const struct process *p, const char *link, const char *name, const struct stat *st,
+		   uint32_t id, RegFileEntry **out)
 {
 	RegFileEntry *e = arena_alloc(d->arena, sizeof(*e));
 	FownEntry *owner = arena_alloc(d->arena, sizeof(*owner));
-	int ret = check_name(d, where, name, st);
+	int there = check_name(d, p, link, name, st);
 
-	if (ret < 0)
-		return ret;
+	if (there < 0)
+		return there;
 	if (!e || !owner)
 		return no_memory(d->diag);
 	reg_file_entry__init(e);
 	fown_entry__init(owner);
+	e->id = id;
 	e->fown = owner;
 	e->name = arena_strdup(d->arena, name);
+	if (!e->name)
+		return no_memory(d->diag);
 	e->has_mode = true;
 	e->mode = st->st_mode;
 	e->has_size = S_ISREG(st->st_mode);
 	e->size = e->has_size ? (uint64_t)st->st_size : 0;
 	*out = e;
-	return e->name ? 0 : no_memory(d->diag);
+	return there ? 0 : note_deleted(d, p, link, st, e);
 }
 
 static bool reg_match(const struct seen *s)
@@ -100,15 +133,14 @@ static bool reg_match(const struct seen *s)
 
 static int reg_dump(struct seen *s, FileEntry *fe)
 {
-	char where[64];
+	char link[32];
 	RegFileEntry *e;
 	int ret;
 
-	snprintf(where, sizeof(where), "descriptor %d of process %d", s->fd, s->p->pid);
-	ret = reg_file_entry(s->d, where, s->link, &s->st, &e);
+	snprintf(link, sizeof(link), "fd/%d", s->fd);
+	ret = reg_file_entry(s->d, s->p, link, s->link, &s->st, fe->id, &e);
 	if (ret < 0)
 		return ret;
-	e->id = fe->id;
 	e->flags = s->flags;
 	e->pos = s->info.pos;
 	if ((e->flags & O_ACCMODE) == O_WRONLY && e->flags & O_APPEND)
@@ -146,7 +178,7 @@ static int add_named(struct dump *d, struct process *p, uint64_t dev, uint64_t i
 {
 	struct named_file *n = arena_alloc(d->arena, sizeof(*n));
 	uint64_t hash = hash_name(dev, ino, name);
-	char target[PATH_MAX], where[96];
+	char target[PATH_MAX];
 	struct stat st;
 	FileEntry *fe;
 	ssize_t len;
@@ -161,13 +193,11 @@ static int add_named(struct dump *d, struct process *p, uint64_t dev, uint64_t i
 	ret = file_add(d, &reg_file_kind, &fe);
 	if (ret < 0)
 		return ret;
-	snprintf(where, sizeof(where), "%s of process %d", link, p->pid);
-	ret = reg_file_entry(d, where, target, &st, &fe->reg);
-	if (ret == 0 && S_ISREG(st.st_mode))
+	ret = reg_file_entry(d, p, link, target, &st, fe->id, &fe->reg);
+	if (ret == 0 && S_ISREG(st.st_mode) && !is_deleted(target))
 		ret = put_build_id(d, target, fe->reg);
 	if (ret < 0)
 		return ret;
-	fe->reg->id = fe->id;
 	*n = (struct named_file){ .dev = dev, .ino = ino, .name = arena_strdup(d->arena, name), .id = fe->id };
 	n->next = idmap_get(&d->files->named, hash);
 	if (!n->name || idmap_put(&d->files->named, hash, n) < 0)
@@ -252,6 +282,8 @@ int reg_file_open(struct restore *r, const RegFileEntry *e, uint32_t flags)
 	int ret;
 
 	flags &= ~(uint32_t)(O_CREAT | O_EXCL | O_TRUNC | O_ASYNC | KERNEL_O_TMPFILE);
+	if (ghost_has(r, e->id))
+		return ghost_open(r, e, flags);
 	fd = open(e->name, (int)(flags | O_CLOEXEC | O_NOCTTY));
 	if (fd < 0)
 		return diag_fail(r->diag, errno, "cannot open %s, which the process had open: %s", e->name,
@@ -285,5 +317,9 @@ const struct file_kind reg_file_kind = {
 	.owner = offsetof(RegFileEntry, fown),
 	.match = reg_match,
 	.dump = reg_dump,
+	.write = ghost_write,
+	.free_dump = ghost_free_dump,
+	.read = ghost_read,
 	.open = reg_open,
+	.free_restore = ghost_free_restore,
 };

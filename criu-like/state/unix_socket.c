@@ -419,17 +419,18 @@ static int attach_named(struct restore *r, bool deleted)
 {
 	int ret = 0;
 
-	for_each_used(r, &unix_socket_kind, f) if (ret == 0 && to_bind(r, f) && f->entry->usk->deleted == deleted) ret =
-		bind_one(r, f);
-	for_each_used(r, &unix_socket_kind, f)
-	{
+	for_each_used (r, &unix_socket_kind, f)
+		if (ret == 0 && to_bind(r, f) && f->entry->usk->deleted == deleted)
+			ret = bind_one(r, f);
+	for_each_used (r, &unix_socket_kind, f) {
 		const struct opened_file *g = peer_of(r, f);
 
 		if (ret == 0 && g && !other_end(r, f) && g->entry->usk->deleted == deleted)
 			ret = unix_name_connect(r, g, f->fd);
 	}
-	for_each_used(r, &unix_socket_kind, f) if (ret == 0 && to_bind(r, f) && f->entry->usk->deleted == deleted) ret =
-		unix_name_settle(r, f);
+	for_each_used (r, &unix_socket_kind, f)
+		if (ret == 0 && to_bind(r, f) && f->entry->usk->deleted == deleted)
+			ret = unix_name_settle(r, f);
 	return ret;
 }
 
@@ -464,8 +465,12 @@ static int unix_finish(struct restore *r)
 
 	if (ret == 0)
 		ret = attach_named(r, false);
-	for_each_used(r, &unix_socket_kind, f) if (ret == 0) ret = fill_pair(r, f);
-	for_each_used(r, &unix_socket_kind, f) if (ret == 0) ret = set_options(r, f);
+	for_each_used (r, &unix_socket_kind, f)
+		if (ret == 0)
+			ret = fill_pair(r, f);
+	for_each_used (r, &unix_socket_kind, f)
+		if (ret == 0)
+			ret = set_options(r, f);
 	return ret;
 }
 
