@@ -2,8 +2,9 @@
 /*
  * Seccomp (seccomp(2)): the strict mode, and the filters of each thread.
  *
- * A thread's filters are a chain, each installed on top of the one before; seccomp.img holds those of all threads, each
- * with the number of the one below it, and a thread has the number of its topmost. Equal chains are kept once.
+ * A thread's filters are a chain, each installed on top of the one before. seccomp.img holds those of all threads. A
+ * thread has the number of its oldest; `prev` of a filter is, whatever the name says, the number of the one that was
+ * installed next. Equal (ends of) chains are kept once.
  *
  * Filters would judge what is injected. So they are suspended (PTRACE_O_SUSPEND_SECCOMP, for which the tracer needs
  * CAP_SYS_ADMIN) from before the first injected call to the detach, which ends the suspension; on restore from before
@@ -88,18 +89,26 @@ static int64_t add_filter(struct dump *d, SeccompFilter *f)
 	return (int64_t)nr;
 }
 
-/* Filter @at of the thread, the oldest is 0. Return: 1, 0 when there is none, or -errno */
+static int count_filters(struct dump *d, struct process *p, struct thread *t)
+{
+	int nr = 0;
+
+	while (ptrace(PTRACE_SECCOMP_GET_FILTER, t->tid, nr, NULL) >= 0)
+		nr++;
+	return errno == ENOENT ? nr : kind_unread(d, p, t, -errno, "seccomp filters");
+}
+
+/* Filter @at of the thread, the oldest is 0. */
 static int peek_filter(struct dump *d, struct process *p, struct thread *t, size_t at, SeccompFilter **out)
 {
 	struct {
 		uint64_t at, flags;
 	} meta = { .at = at };
 	long nr = ptrace(PTRACE_SECCOMP_GET_FILTER, t->tid, at, NULL);
-	SeccompFilter *f;
+	SeccompFilter *f = arena_alloc(d->arena, sizeof(*f));
 
-	if (nr < 0)
-		return errno == ENOENT ? 0 : kind_unread(d, p, t, -errno, "seccomp filters");
-	f = arena_alloc(d->arena, sizeof(*f));
+	if (nr < 0 || ptrace(PTRACE_SECCOMP_GET_METADATA, t->tid, sizeof(meta), &meta) < 0)
+		return kind_unread(d, p, t, -errno, "seccomp filters");
 	if (!f)
 		return kind_no_memory(d->diag);
 	seccomp_filter__init(f);
@@ -109,18 +118,17 @@ static int peek_filter(struct dump *d, struct process *p, struct thread *t, size
 		return kind_no_memory(d->diag);
 	if (ptrace(PTRACE_SECCOMP_GET_FILTER, t->tid, at, f->filter.data) != nr)
 		return kind_unread(d, p, t, -errno, "seccomp filters");
-	if (ptrace(PTRACE_SECCOMP_GET_METADATA, t->tid, sizeof(meta), &meta) < 0)
-		return kind_unread(d, p, t, -errno, "seccomp filters' flags");
-	f->has_flags = meta.flags != 0;
+	f->has_flags = true;
 	f->flags = (uint32_t)meta.flags;
 	*out = f;
-	return 1;
+	return 0;
 }
 
 static int take_seccomp(struct dump *d, struct process *p, struct thread *t, struct batch *b, size_t first)
 {
 	ThreadCoreEntry *core = t->core->thread_core;
 	SeccompFilter *f = NULL;
+	int64_t nr;
 	int ret;
 
 	if (!t->status.seccomp)
@@ -130,9 +138,11 @@ static int take_seccomp(struct dump *d, struct process *p, struct thread *t, str
 	if (t->status.seccomp == SECCOMP_MODE_STRICT)
 		return 0;
 	core->seccomp_mode = SECCOMP_MODE__filter;
-	for (size_t i = 0; (ret = peek_filter(d, p, t, i, &f)) > 0; i++) {
-		int64_t nr;
-
+	ret = count_filters(d, p, t);
+	for (size_t at = ret > 0 ? (size_t)ret : 0; at-- > 0;) {
+		ret = peek_filter(d, p, t, at, &f);
+		if (ret < 0)
+			return ret;
 		f->has_prev = core->has_seccomp_filter;
 		f->prev = core->seccomp_filter;
 		nr = add_filter(d, f);
@@ -141,7 +151,7 @@ static int take_seccomp(struct dump *d, struct process *p, struct thread *t, str
 		core->has_seccomp_filter = true;
 		core->seccomp_filter = (uint32_t)nr;
 	}
-	return ret;
+	return ret < 0 ? ret : 0;
 }
 
 static enum _SeccompMode mode_of(const struct thread *t)
@@ -154,7 +164,7 @@ static enum _SeccompMode mode_of(const struct thread *t)
 	return tc && tc->has_old_seccomp_mode ? tc->old_seccomp_mode : SECCOMP_MODE__disabled;
 }
 
-static uint32_t top_filter(const struct thread *t)
+static uint32_t oldest_filter(const struct thread *t)
 {
 	const ThreadCoreEntry *core = t->core->thread_core;
 	const TaskCoreEntry *tc = t->core->tc;
@@ -174,7 +184,7 @@ static const SeccompFilter *filter_at(const struct restore *r, uint32_t nr)
 static bool all_threads_share(const struct process *p)
 {
 	for (size_t i = 1; i < p->nr_threads; i++)
-		if (top_filter(&p->threads[i]) != top_filter(&p->threads[0]))
+		if (oldest_filter(&p->threads[i]) != oldest_filter(&p->threads[0]))
 			return false;
 	return p->nr_threads > 1;
 }
@@ -193,29 +203,26 @@ static void tell_filter(struct batch *b, const SeccompFilter *f, bool all_thread
 	batch_call(b, BATCH_MUST, SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, batch_data(b, &prog, sizeof(prog)));
 }
 
-/* The chain is stored from the top, and installed from the bottom. */
 static int tell_chain(struct restore *r, struct process *p, struct thread *t, struct batch *b, bool all_threads)
 {
 	size_t max = r->seccomp ? r->seccomp->n_seccomp_filters : 0, nr = 0;
-	const SeccompFilter **chain = arena_array(r->arena, max + 1, sizeof(*chain));
-	const SeccompFilter *f = filter_at(r, top_filter(t));
+	const SeccompFilter *f = filter_at(r, oldest_filter(t));
+	bool more = true;
 
-	if (!chain)
-		return kind_no_memory(r->diag);
-	for (; f && nr < max; f = f->has_prev ? filter_at(r, f->prev) : NULL) {
+	for (; f && more && nr < max; nr++) {
 		size_t len = f->filter.len / sizeof(struct sock_filter);
 
 		if (!len || len > BPF_MAXINSNS || f->filter.len % sizeof(struct sock_filter))
 			return diag_fail(r->diag, EPROTO, "seccomp.img is damaged: a filter of thread %d has %zu bytes",
 					 t->tid, f->filter.len);
-		chain[nr++] = f;
+		tell_filter(b, f, all_threads);
+		more = f->has_prev;
+		f = more ? filter_at(r, f->prev) : NULL;
 	}
-	if (!nr || f || (chain[nr - 1]->has_prev))
+	if (more)
 		return diag_fail(r->diag, EPROTO,
 				 "seccomp.img is missing or damaged: thread %d of process %d has no whole chain",
 				 t->tid, p->pid);
-	while (nr)
-		tell_filter(b, chain[--nr], all_threads);
 	return 0;
 }
 
@@ -261,7 +268,7 @@ void seccomp_free(struct restore *r)
 
 void seccomp_room(const struct restore *r, const struct thread *t, size_t *records, size_t *bytes)
 {
-	const SeccompFilter *f = filter_at(r, top_filter(t));
+	const SeccompFilter *f = filter_at(r, oldest_filter(t));
 	size_t max = r->seccomp ? r->seccomp->n_seccomp_filters : 0;
 
 	for (size_t nr = 0; f && nr < max; nr++) {

@@ -497,7 +497,7 @@ static void setup_filters(void)
 static void look_filters(const struct child *c)
 {
 	assert_int_equal(c->thread_core.seccomp_mode, SECCOMP_MODE__filter);
-	assert_int_equal(c->thread_core.seccomp_filter, 1);
+	assert_int_equal(c->thread_core.seccomp_filter, 1); /* the oldest; as CRIU has it */
 	assert_int_equal(c->thread_core.creds->no_new_privs, 0);
 }
 
