@@ -451,20 +451,27 @@ static int compare_ints(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static DIR *open_directory(int proc_fd, const char *path)
+{
+	int fd = openat(proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	int err = errno;
+
+	if (!dir && fd >= 0)
+		close(fd);
+	errno = err;
+	return dir;
+}
+
 int proc_read_numbers(int proc_fd, const char *path, int **numbers, size_t *nr)
 {
-	_cleanup_close_ int fd = openat(proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_closedir_ DIR *dir = NULL;
+	_cleanup_closedir_ DIR *dir = open_directory(proc_fd, path);
 	_cleanup_free_ int *list = NULL;
 	size_t n = 0, cap = 0;
 	struct dirent *de;
 
-	if (fd < 0)
-		return -errno;
-	dir = fdopendir(fd);
 	if (!dir)
 		return -errno;
-	fd = -1;
 	while (errno = 0, de = readdir(dir)) {
 		const char *s = de->d_name;
 
@@ -515,7 +522,7 @@ int proc_read_children(int proc_fd, pid_t **pids, size_t *nr)
 {
 	_cleanup_free_ int *tids = NULL;
 	struct pid_list list = { 0 };
-	size_t nr_tids;
+	size_t nr_tids = 0;
 	int ret = proc_read_numbers(proc_fd, "task", &tids, &nr_tids);
 
 	for (size_t i = 0; ret == 0 && i < nr_tids; i++)

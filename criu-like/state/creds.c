@@ -37,7 +37,7 @@ struct creds {
 	uint32_t uid[4], gid[4]; /* real, effective, saved, file system */
 	const uint32_t *groups;
 	size_t nr_groups;
-	uint64_t inh, prm, eff, bnd, amb;
+	uint64_t inheritable, prm, eff, bnd, amb;
 	uint32_t securebits;
 	bool no_new_privs;
 };
@@ -128,7 +128,7 @@ static struct creds wanted_creds(const CredsEntry *c)
 		.gid = { c->gid, c->egid, c->sgid, c->fsgid },
 		.groups = c->groups,
 		.nr_groups = c->n_groups,
-		.inh = get_caps(c->cap_inh, c->n_cap_inh),
+		.inheritable = get_caps(c->cap_inh, c->n_cap_inh),
 		.prm = get_caps(c->cap_prm, c->n_cap_prm),
 		.eff = get_caps(c->cap_eff, c->n_cap_eff),
 		.bnd = get_caps(c->cap_bnd, c->n_cap_bnd),
@@ -152,7 +152,7 @@ static int own_creds(struct proc_status *status, struct creds *out)
 	*out = (struct creds){
 		.groups = status->groups,
 		.nr_groups = status->nr_groups,
-		.inh = status->cap_inh,
+		.inheritable = status->cap_inh,
 		.prm = status->cap_prm,
 		.eff = status->cap_eff,
 		.bnd = status->cap_bnd,
@@ -171,12 +171,12 @@ static bool same_groups(const struct creds *a, const struct creds *b)
 	       (a->nr_groups == 0 || memcmp(a->groups, b->groups, a->nr_groups * sizeof(*a->groups)) == 0);
 }
 
-static void tell_capset(struct batch *b, uint64_t eff, uint64_t prm, uint64_t inh)
+static void tell_capset(struct batch *b, uint64_t eff, uint64_t prm, uint64_t inheritable)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[CAP_WORDS] = {
-		{ (uint32_t)eff, (uint32_t)prm, (uint32_t)inh },
-		{ (uint32_t)(eff >> 32), (uint32_t)(prm >> 32), (uint32_t)(inh >> 32) },
+		{ (uint32_t)eff, (uint32_t)prm, (uint32_t)inheritable },
+		{ (uint32_t)(eff >> 32), (uint32_t)(prm >> 32), (uint32_t)(inheritable >> 32) },
 	};
 
 	batch_call(b, BATCH_MUST, SYS_capset, batch_data(b, &header, sizeof(header)),
@@ -204,8 +204,8 @@ static void tell_caps(struct batch *b, const struct creds *own, const struct cre
 {
 	bool ids_change = memcmp(own->uid, want->uid, sizeof(own->uid)) != 0;
 
-	if (own->inh != want->inh)
-		tell_capset(b, own->eff, own->prm, want->inh);
+	if (own->inheritable != want->inheritable)
+		tell_capset(b, own->eff, own->prm, want->inheritable);
 	if (own->amb & ~want->amb)
 		batch_call(b, BATCH_MUST, SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL);
 	for (unsigned cap = 0; cap < 64; cap++)
@@ -217,7 +217,7 @@ static void tell_caps(struct batch *b, const struct creds *own, const struct cre
 	if (ids_change || own->securebits != want->securebits)
 		batch_call(b, BATCH_MUST, SYS_prctl, PR_SET_SECUREBITS, want->securebits);
 	if (own->prm != want->prm || own->eff != want->eff)
-		tell_capset(b, want->eff, want->prm, want->inh);
+		tell_capset(b, want->eff, want->prm, want->inheritable);
 }
 
 static int tell_creds(struct restore *r, struct process *p, struct thread *t, struct batch *b)

@@ -141,7 +141,7 @@ static int take_seccomp(struct dump *d, struct process *p, struct thread *t, str
 	ret = count_filters(d, p, t);
 	for (size_t at = ret > 0 ? (size_t)ret : 0; at-- > 0;) {
 		ret = peek_filter(d, p, t, at, &f);
-		if (ret < 0)
+		if (ret < 0 || !f)
 			return ret;
 		f->has_prev = core->has_seccomp_filter;
 		f->prev = core->seccomp_filter;

@@ -102,8 +102,8 @@ static int read_remote(pid_t tid, uint64_t addr, void *buf, size_t len)
 static int leave_sequence(struct dump *d, struct process *p, struct thread *t, uint64_t area_at)
 {
 	unsigned long long *ip = arch_regs_ip(&t->tracee.regs);
-	struct sequence_area area;
-	struct sequence seq;
+	struct sequence_area area = { 0 };
+	struct sequence seq = { 0 };
 	int ret = read_remote(t->tid, area_at, &area, sizeof(area));
 
 	if (ret == 0 && area.sequence)

@@ -146,7 +146,7 @@ int proc_read_timers(int proc_fd, struct proc_timer **timers, size_t *nr)
 /* The CPU clock of "the calling thread": bits as in the kernel's posix-timers_types.h. */
 static bool is_own_thread_clock(int clock)
 {
-	return clock < 0 && (clock & 4) && ~(clock >> 3) == 0;
+	return clock < 0 && (clock & 4) && ~(uint32_t)clock >> 3 == 0;
 }
 
 static int check_posix_timers(struct dump *d, struct process *p, struct thread *t)

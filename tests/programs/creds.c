@@ -39,16 +39,17 @@ static void read_facts(struct facts *f)
 	while (fgets(line, sizeof(line), in))
 		for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 			if (!strncmp(line, keys[i], strlen(keys[i])))
-				strcat(f->status, line);
+				snprintf(f->status + strlen(f->status), sizeof(f->status) - strlen(f->status), "%s",
+					 line);
 	fclose(in);
 	f->securebits = prctl(PR_GET_SECUREBITS);
 	f->dumpable = prctl(PR_GET_DUMPABLE);
 }
 
-static void set_caps(uint32_t eff, uint32_t prm, uint32_t inh)
+static void set_caps(uint32_t eff, uint32_t prm, uint32_t inheritable)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2] = { { eff, prm, inh } };
+	struct __user_cap_data_struct data[2] = { { eff, prm, inheritable } };
 
 	test_check(!syscall(SYS_capset, &header, data));
 }
@@ -85,7 +86,7 @@ static void become_privileged_user(void)
 
 static void compare(int who, const struct facts *before, const struct facts *after)
 {
-	if (strcmp(before->status, after->status))
+	if (strcmp(before->status, after->status) != 0)
 		test_fail("thread %d: was\n%sis\n%s", who, before->status, after->status);
 	if (before->securebits != after->securebits || before->dumpable != after->dumpable)
 		test_fail("thread %d: securebits %#x dumpable %d, was %#x %d", who, after->securebits, after->dumpable,

@@ -47,15 +47,15 @@ static void compare(const char *who, const struct facts *a, const struct facts *
 {
 	if (a->pdeath != b->pdeath)
 		test_fail("%s: parent-death signal %d, was %d", who, b->pdeath, a->pdeath);
-	if (strcmp(a->name, b->name))
+	if (strcmp(a->name, b->name) != 0)
 		test_fail("%s: name %s, was %s", who, b->name, a->name);
 	if (a->thp != b->thp || a->dumpable != b->dumpable || a->registrations != b->registrations)
 		test_fail("%s: thp_disable %d dumpable %d barriers %#x, was %d %d %#x", who, b->thp, b->dumpable,
 			  b->registrations, a->thp, a->dumpable, a->registrations);
-	if (strcmp(a->oom, b->oom))
+	if (strcmp(a->oom, b->oom) != 0)
 		test_fail("%s: oom_score_adj %s, was %s", who, b->oom, a->oom);
 	for (int i = 0; i < RLIM_NLIMITS; i++)
-		if (memcmp(&a->limits[i], &b->limits[i], sizeof(a->limits[i])))
+		if (memcmp(&a->limits[i], &b->limits[i], sizeof(a->limits[i])) != 0)
 			test_fail("%s: limit %d is %lu/%lu, was %lu/%lu", who, i, b->limits[i].rlim_cur,
 				  b->limits[i].rlim_max, a->limits[i].rlim_cur, a->limits[i].rlim_max);
 }

@@ -89,7 +89,7 @@ int main(int argc, char **argv)
 	test_wait();
 	read_actions(after);
 	for (int sig = 1; sig <= NR_SIGNALS; sig++)
-		if (memcmp(&before[sig], &after[sig], sizeof(before[sig])))
+		if (memcmp(&before[sig], &after[sig], sizeof(before[sig])) != 0)
 			test_fail("signal %d: handler %#lx flags %#lx mask %#lx, was %#lx %#lx %#lx", sig,
 				  after[sig].handler, after[sig].flags, after[sig].mask, before[sig].handler,
 				  before[sig].flags, before[sig].mask);

@@ -378,12 +378,12 @@ static void test_extra(void **state)
 	round_trip(setup_extra, look_extra);
 }
 
-static void set_caps(uint64_t eff, uint64_t prm, uint64_t inh)
+static void set_caps(uint64_t eff, uint64_t prm, uint64_t inheritable)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = {
-		{ (uint32_t)eff, (uint32_t)prm, (uint32_t)inh },
-		{ (uint32_t)(eff >> 32), (uint32_t)(prm >> 32), (uint32_t)(inh >> 32) },
+		{ (uint32_t)eff, (uint32_t)prm, (uint32_t)inheritable },
+		{ (uint32_t)(eff >> 32), (uint32_t)(prm >> 32), (uint32_t)(inheritable >> 32) },
 	};
 
 	MUST(syscall(SYS_capset, &header, data) == 0);
