@@ -38,6 +38,8 @@ struct open_file {
 	struct open_file *less, *greater; /* search tree */
 };
 
+struct memfd_table;
+struct memfd_store;
 struct pipe_table;
 struct unix_table;
 struct ghost_table;
@@ -48,6 +50,7 @@ struct file_table {
 	uint32_t last_id;
 	struct open_file *root;
 	struct idmap named; /* hash of device, inode, name -> struct named_file: mapped files and directories */
+	struct memfd_table *memfds;
 	struct pipe_table *pipes;
 	struct unix_table *unixes;
 	struct ghost_table *ghosts;
@@ -77,6 +80,7 @@ struct file_opener {
 	int *fds;	    /* all of them */
 	size_t nr_fds, cap_fds;
 	struct idmap mapped; /* id << 32 | flags -> descriptor + 1 */
+	struct memfd_store *memfds;
 	struct pipe_store *pipes;
 	struct unix_store *unixes;
 	struct idmap ghosts; /* id -> struct ghost_again */
@@ -91,7 +95,7 @@ struct file_opener {
  * write() writes the kind's own images.
  *
  * Restore: read() reads the kind's own images; open() opens a file and puts it at f->fd with opener_keep() (it may open
- * others on the way); finish() runs once when all files are open; tell() appends what has to be done in the task, once
+ * others on the way); open_mapped() returns a descriptor for a mapping, the caller's; finish() runs once when all files are open; tell() appends what has to be done in the task, once
  * its descriptors are in place, e being one of them: it is called once for each process that has the file, and f->first
  * is the one for what is done once in all. records() says how many calls that are at most, each with up to 32 bytes of
  * data.
@@ -110,6 +114,7 @@ struct file_kind {
 	void (*free_dump)(struct file_table *t);
 	int (*read)(struct restore *r);
 	int (*open)(struct restore *r, struct opened_file *f);
+	int (*open_mapped)(struct restore *r, const struct opened_file *f, uint32_t flags);
 	int (*finish)(struct restore *r);
 	int (*tell)(struct restore *r, struct process *p, const FdinfoEntry *e, struct opened_file *f, struct batch *b);
 	size_t (*records)(const FileEntry *e);
@@ -119,7 +124,7 @@ struct file_kind {
 extern const struct file_kind *const file_kinds[];
 extern const size_t nr_file_kinds;
 extern const struct file_kind reg_file_kind, pipe_kind, fifo_kind, eventfd_kind, epoll_kind, timerfd_kind,
-	signalfd_kind, inet_socket_kind, unix_socket_kind;
+	signalfd_kind, memfd_kind, inet_socket_kind, unix_socket_kind;
 
 /** file_refuse() - Say that a descriptor cannot be dumped: what it is, where, and @why with the way out. Return:
  * -ENOTSUP

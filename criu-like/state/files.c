@@ -27,7 +27,7 @@
 
 const struct file_kind *const file_kinds[] = {
 	&reg_file_kind, &pipe_kind,  &fifo_kind,    &inet_socket_kind, &unix_socket_kind,
-	&eventfd_kind,	&epoll_kind, &timerfd_kind, &signalfd_kind,
+	&eventfd_kind,	&epoll_kind, &timerfd_kind, &signalfd_kind,    &memfd_kind,
 };
 const size_t nr_file_kinds = ARRAY_SIZE(file_kinds);
 

@@ -250,9 +250,9 @@ int files_open_mapped(struct restore *r, uint32_t id, uint32_t open_flags)
 
 	if (known)
 		return (int)known - 1;
-	if (!f || f->kind != &reg_file_kind)
+	if (!f || !f->kind->open_mapped)
 		return diag_fail(r->diag, EPROTO, "a mapping needs the file with id %u, which is not in files.img", id);
-	fd = reg_file_open(r, f->entry->reg, open_flags);
+	fd = f->kind->open_mapped(r, f, open_flags);
 	if (fd < 0)
 		return fd;
 	fd = opener_keep(r, fd);

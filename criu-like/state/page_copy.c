@@ -108,6 +108,10 @@ static int read_piece(struct page_copy *copy, struct piece *piece)
 		size_t len = part->end - part->start;
 		ssize_t got = full_pread(copy->fd, piece->buf + page * PAGE_SIZE, len, (off_t)part->start);
 
+		if (copy->is_file && got >= 0 && got + (ssize_t)PAGE_SIZE > (ssize_t)len) {
+			memset(piece->buf + page * PAGE_SIZE + got, 0, len - (size_t)got);
+			got = (ssize_t)len;
+		}
 		if (got != (ssize_t)len)
 			return diag_fail(copy->diag, got < 0 ? (int)-got : EIO,
 					 "cannot read the memory of %s at 0x%llx: %s", copy->what,

@@ -15,6 +15,7 @@ struct copy_range {
 
 struct page_copy {
 	int fd;		  /* /proc/PID/mem, or a shared memory object */
+	bool is_file;	  /* it may end inside its last page, whose rest is zero */
 	const char *what; /* for messages */
 	const struct copy_range *ranges;
 	size_t nr;

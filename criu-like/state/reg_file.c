@@ -310,6 +310,11 @@ static int reg_open(struct restore *r, struct opened_file *f)
 	return opener_setup(r, f, e->flags, e->fown);
 }
 
+static int reg_open_mapped(struct restore *r, const struct opened_file *f, uint32_t flags)
+{
+	return reg_file_open(r, f->entry->reg, flags);
+}
+
 const struct file_kind reg_file_kind = {
 	.type = FD_TYPES__REG,
 	.name = "file",
@@ -322,4 +327,5 @@ const struct file_kind reg_file_kind = {
 	.read = ghost_read,
 	.open = reg_open,
 	.free_restore = ghost_free_restore,
+	.open_mapped = reg_open_mapped,
 };

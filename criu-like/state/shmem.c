@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Shared anonymous memory (mmap(2) with MAP_SHARED | MAP_ANONYMOUS).
+ * Shared memory objects: shared anonymous memory (mmap(2) with MAP_SHARED | MAP_ANONYMOUS), and what memfds hold.
  *
  * The kernel keeps it in an unlinked file of its own; its inode number is the object's number in the images. The pages
  * are read from the object itself, through /proc/PID/map_files: a page table shows only what one process has touched.
@@ -26,7 +26,7 @@
 struct shmem_dump {
 	struct {
 		uint64_t shmid;
-		uint64_t mapped; /* bytes up to the end of the last piece that is mapped */
+		uint64_t size; /* bytes; of anonymous objects only what is mapped counts */
 		int fd;
 	} * v;
 	size_t nr, cap;
@@ -37,7 +37,7 @@ bool shmem_is_anonymous(const struct area *a)
 	return a->shared && !strcmp(a->name, "/dev/zero (deleted)");
 }
 
-static int open_object(struct dump *d, const struct process *p, const struct area *a)
+int shmem_open_area(struct dump *d, const struct process *p, const struct area *a)
 {
 	char path[64];
 	int fd;
@@ -52,34 +52,37 @@ static int open_object(struct dump *d, const struct process *p, const struct are
 	return fd;
 }
 
-int shmem_dump_area(struct dump *d, const struct process *p, const struct area *a, uint64_t *shmid)
+int shmem_dump_object(struct dump *d, uint64_t shmid, int fd, uint64_t size)
 {
 	struct shmem_dump *s = d->shmem;
-	uint64_t mapped = a->pgoff + (a->end - a->start);
 	size_t i = 0;
 
 	if (!s)
 		s = d->shmem = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
-	while (i < s->nr && s->v[i].shmid != a->ino)
+	while (i < s->nr && s->v[i].shmid != shmid)
 		i++;
 	if (i == s->nr) {
-		int fd = open_object(d, p, a);
-
-		if (fd < 0)
-			return fd;
-		if (grow(&s->v, s->nr, &s->cap, sizeof(*s->v))) {
-			close(fd);
+		if (grow(&s->v, s->nr, &s->cap, sizeof(*s->v)))
 			return -ENOMEM;
-		}
-		s->v[s->nr].shmid = a->ino;
-		s->v[s->nr].mapped = 0;
-		s->v[s->nr++].fd = fd;
+		s->v[i].shmid = shmid;
+		s->v[i].size = 0;
+		s->v[i].fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		if (s->v[i].fd < 0)
+			return diag_fail(d->diag, errno, "cannot duplicate a descriptor: %s", strerror(errno));
+		s->nr++;
 	}
-	s->v[i].mapped = MAX(s->v[i].mapped, mapped);
-	*shmid = a->ino;
+	s->v[i].size = MAX(s->v[i].size, size);
 	return 0;
+}
+
+int shmem_dump_area(struct dump *d, const struct process *p, const struct area *a, uint64_t *shmid)
+{
+	_cleanup_close_ int fd = shmem_open_area(d, p, a);
+
+	*shmid = a->ino;
+	return fd < 0 ? fd : shmem_dump_object(d, a->ino, fd, a->pgoff + (a->end - a->start));
 }
 
 /* The pieces that hold data, from lseek(2). */
@@ -117,7 +120,9 @@ static int dump_object(struct dump *d, int fd, uint64_t shmid, uint64_t mapped)
 {
 	struct pagemap map = { .pages_id = ++d->last_pages_id };
 	_cleanup_free_ struct copy_range *ranges = NULL;
-	struct page_copy copy = { .fd = fd, .map = &map, .interrupted = interrupted, .context = d, .diag = d->diag };
+	struct page_copy copy = {
+		.is_file = true, .fd = fd, .map = &map, .interrupted = interrupted, .context = d, .diag = d->diag
+	};
 	char what[64];
 	int ret = find_data(fd, mapped, &ranges, &copy.nr);
 
@@ -146,7 +151,7 @@ int shmem_dump_pages(struct dump *d)
 	struct shmem_dump *s = d->shmem;
 
 	for (size_t i = 0; s && i < s->nr; i++) {
-		int ret = dump_object(d, s->v[i].fd, s->v[i].shmid, s->v[i].mapped);
+		int ret = dump_object(d, s->v[i].fd, s->v[i].shmid, s->v[i].size);
 
 		if (ret)
 			return ret;
@@ -236,7 +241,7 @@ static int descriptor_of(struct restore *r, const void *mem, uint64_t size)
 	return fcntl(fd, F_DUPFD_CLOEXEC, files_base(r));
 }
 
-static int restore_object(struct restore *r, uint64_t shmid, uint64_t size, int *fd)
+int shmem_make(struct restore *r, uint64_t shmid, uint64_t size)
 {
 	void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int ret;
@@ -247,8 +252,22 @@ static int restore_object(struct restore *r, uint64_t shmid, uint64_t size, int 
 	if (!ret)
 		ret = descriptor_of(r, mem, size);
 	munmap(mem, size);
-	*fd = ret < 0 ? -1 : ret;
-	return MIN(ret, 0);
+	return ret;
+}
+
+int shmem_fill(struct restore *r, uint64_t shmid, int fd, uint64_t size)
+{
+	void *mem;
+	int ret;
+
+	if (!size)
+		return 0;
+	mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (mem == MAP_FAILED)
+		return diag_fail(r->diag, errno, "cannot map shared memory of %llu bytes", (unsigned long long)size);
+	ret = fill_object(r, shmid, size, mem);
+	munmap(mem, size);
+	return ret;
 }
 
 int shmem_restore(struct restore *r)
@@ -263,8 +282,10 @@ int shmem_restore(struct restore *r)
 			if (mm->vmas[k]->status & VMA_ANON_SHARED)
 				ret = note_vma(s, mm->vmas[k]);
 	}
-	for (size_t i = 0; !ret && i < s->nr; i++)
-		ret = restore_object(r, s->v[i].shmid, s->v[i].size, &s->v[i].fd);
+	for (size_t i = 0; !ret && i < s->nr; i++) {
+		s->v[i].fd = shmem_make(r, s->v[i].shmid, s->v[i].size);
+		ret = MIN(s->v[i].fd, 0);
+	}
 	return ret;
 }
 

@@ -17,6 +17,18 @@ bool shmem_is_anonymous(const struct area *a);
  */
 int shmem_dump_area(struct dump *d, const struct process *p, const struct area *a, uint64_t *shmid);
 
+/**
+ * shmem_dump_object() - Note an object that is known by a descriptor
+ * @fd: the caller's, duplicated
+ * @size: bytes that count, whole pages
+ *
+ * Return: 0, or -errno with a sentence
+ */
+int shmem_dump_object(struct dump *d, uint64_t shmid, int fd, uint64_t size);
+
+/** shmem_open_area() - The object that an area maps. Return: a descriptor for the caller, or -errno with a sentence */
+int shmem_open_area(struct dump *d, const struct process *p, const struct area *a);
+
 /** shmem_dump_pages() - Write the content of all objects noted. Return: 0, or -errno with a sentence */
 int shmem_dump_pages(struct dump *d);
 
@@ -32,6 +44,13 @@ int shmem_restore(struct restore *r);
 
 /** shmem_fd() - The object's descriptor, at or above files_base(). Return: it, or -errno with a sentence */
 int shmem_fd(struct restore *r, uint64_t shmid);
+
+/** shmem_make() - A new anonymous object with its content. Return: a descriptor for the caller, or -errno with a
+ * sentence */
+int shmem_make(struct restore *r, uint64_t shmid, uint64_t size);
+
+/** shmem_fill() - The content of an object into the file @fd, @size bytes. Return: 0, or -errno with a sentence */
+int shmem_fill(struct restore *r, uint64_t shmid, int fd, uint64_t size);
 
 /** shmem_close() - Close and free what shmem_restore() made */
 void shmem_close(struct restore *r);

@@ -11,6 +11,7 @@
 #include "common/util.h"
 #include "criu-like/inject/arch.h"
 #include "criu-like/state/files.h"
+#include "criu-like/state/memfd.h"
 #include "criu-like/state/shmem.h"
 
 #ifndef MADV_WIPEONFORK
@@ -125,10 +126,14 @@ static int dump_area(struct dump *d, struct process *p, const struct area *a, Vm
 		v->status = VMA_REGULAR | VMA_ANON_SHARED;
 		return shmem_dump_area(d, p, a, &v->shmid);
 	}
-	ret = files_dump_area(d, p, a, &id, &fdflags);
+	if (memfd_is_name(a->name))
+		ret = memfd_dump_area(d, p, a, &id, &fdflags);
+	else
+		ret = files_dump_area(d, p, a, &id, &fdflags);
 	if (ret)
 		return ret;
-	v->status = VMA_REGULAR | (a->shared ? VMA_FILE_SHARED : VMA_FILE_PRIVATE);
+	v->status = VMA_REGULAR | (a->shared ? VMA_FILE_SHARED : VMA_FILE_PRIVATE) |
+		    (memfd_is_name(a->name) ? VMA_MEMFD : 0);
 	v->shmid = id;
 	v->has_fdflags = 1;
 	v->fdflags = fdflags;
@@ -187,7 +192,7 @@ size_t vma_find(const MmEntry *mm, uint64_t addr)
 int vma_check(struct restore *r, const struct process *p)
 {
 	const uint32_t known = VMA_REGULAR | VMA_VSYSCALL | VMA_VDSO | VMA_HEAP | VMA_FILE_PRIVATE | VMA_FILE_SHARED |
-			       VMA_ANON_SHARED | VMA_ANON_PRIVATE | VMA_VVAR;
+			       VMA_ANON_SHARED | VMA_ANON_PRIVATE | VMA_VVAR | VMA_MEMFD;
 	uint64_t last = 0;
 
 	for (size_t i = 0; i < p->mm->n_vmas; i++) {
