@@ -73,6 +73,7 @@ static int add_entry(struct restore *r, FileEntry *e)
 {
 	struct file_opener *o = r->files;
 	const struct file_kind *kind = NULL;
+	const uint8_t *message;
 
 	if (grow(&o->files, o->nr, &o->cap, sizeof(*o->files)) < 0)
 		return no_memory(r->diag);
@@ -83,8 +84,10 @@ static int add_entry(struct restore *r, FileEntry *e)
 		return diag_fail(r->diag, ENOTSUP,
 				 "files.img: the file with id %u is of kind %s (%d), which cannot be restored", e->id,
 				 type_name(e->type), (int)e->type);
-	if (!*(void **)((char *)e + kind->member))
-		return diag_fail(r->diag, EPROTO, "files.img: the %s with id %u has no content", kind->name, e->id);
+	message = *(uint8_t **)((uint8_t *)e + kind->member);
+	if (!message || *(uint32_t *)(message + offsetof(RegFileEntry, id)) != e->id) /* it stands there in all kinds */
+		return diag_fail(r->diag, EPROTO, "files.img: the %s with id %u has no content, or another id in it",
+				 kind->name, e->id);
 	o->files[o->nr++] = (struct opened_file){ .kind = kind, .entry = e, .fd = -1 };
 	return 1;
 }

@@ -328,23 +328,36 @@ static int fill_chunk(struct restore *r, struct image_reader *reader, int fd, co
 	return 0;
 }
 
-static int fill(struct restore *r, struct image_reader *reader, int fd, const GhostFileEntry *e)
+static int fill_pieces(struct restore *r, struct image_reader *reader, int fd, uint64_t size)
 {
 	GhostChunkEntry *chunk;
-	struct timespec times[2] = { { 0 }, { 0 } };
 	int ret;
 
-	if (ftruncate(fd, (off_t)e->size) < 0)
+	if (ftruncate(fd, (off_t)size) < 0)
 		return diag_fail(r->diag, errno, "cannot fill a deleted file: %s", strerror(errno));
 	while ((ret = image_get(reader, &chunk)) > 0) {
-		ret = fill_chunk(r, reader, fd, chunk, e->size);
+		ret = fill_chunk(r, reader, fd, chunk, size);
 		image_free(chunk);
 		if (ret < 0)
 			return ret;
 	}
+	return ret;
+}
+
+/* The content comes in pieces, or all the rest of the image is the content. */
+static int fill(struct restore *r, struct image_reader *reader, int fd, const GhostFileEntry *e)
+{
+	GhostChunkEntry whole = GHOST_CHUNK_ENTRY__INIT;
+	int ret;
+
+	whole.len = image_raw_left(reader);
+	ret = e->chunks ? fill_pieces(r, reader, fd, e->size) : fill_chunk(r, reader, fd, &whole, whole.len);
 	if (ret == 0 && e->atim && e->mtim) {
-		times[0] = (struct timespec){ (time_t)e->atim->tv_sec, (long)e->atim->tv_usec * 1000 };
-		times[1] = (struct timespec){ (time_t)e->mtim->tv_sec, (long)e->mtim->tv_usec * 1000 };
+		const struct timespec times[2] = {
+			{ (time_t)e->atim->tv_sec, (long)e->atim->tv_usec * 1000 },
+			{ (time_t)e->mtim->tv_sec, (long)e->mtim->tv_usec * 1000 },
+		};
+
 		futimens(fd, times);
 	}
 	return ret;
@@ -358,10 +371,7 @@ static int make(struct restore *r, struct ghost_again *g, const RegFileEntry *re
 	if (ret <= 0)
 		return ret < 0 ? ret
 			       : diag_fail(r->diag, EPROTO, "the image of the deleted file %s is empty", reg->name);
-	if (S_ISREG(e->mode) && !e->chunks)
-		ret = diag_fail(r->diag, ENOTSUP, "the image of the deleted file %s is of an old kind, without pieces",
-				reg->name);
-	fd = ret < 0 ? ret : make_deleted(r, reg, e);
+	fd = make_deleted(r, reg, e);
 	if (fd >= 0)
 		fd = opener_keep(r, fd);
 	ret = fd >= 0 && S_ISREG(e->mode) ? fill(r, reader, fd, e) : MIN(fd, 0);
