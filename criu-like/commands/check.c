@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <getopt.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "criu-like/commands/commands.h"
-#include "criu-like/inspect/probe.h"
+#include "criu-like/probe.h"
 
 static int usage(FILE *to)
 {
@@ -17,6 +18,7 @@ static int usage(FILE *to)
 int cmd_check(int argc, char **argv)
 {
 	static const struct option options[] = { { "help", no_argument, NULL, 'h' }, { 0 } };
+	bool no_uffd = false;
 	int opt, failed = 0;
 
 	while ((opt = getopt_long(argc, argv, "h", options, NULL)) != -1)
@@ -33,8 +35,10 @@ int cmd_check(int argc, char **argv)
 			printf("ok    %s\n", p->name);
 			continue;
 		}
-		printf("%s  %s: %s; %s\n", p->need == PROBE_MAIN ? "FAIL" : "none", p->name, strerror(-ret), p->advice);
-		failed += p->need == PROBE_MAIN;
+		printf("%s  %s: %s; %s\n", p->flags & PROBE_MAIN ? "FAIL" : "none", p->name, strerror(-ret),
+		       p->flags & PROBE_ON_UFFD && no_uffd ? "no userfaultfd, see above" : p->advice);
+		no_uffd |= p->run == probe_uffd;
+		failed += p->flags & PROBE_MAIN ? 1 : 0;
 	}
 	if (failed)
 		printf("%d of the things that Thaw needs are missing.\n", failed);

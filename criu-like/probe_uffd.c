@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "criu-like/inspect/probe.h"
+#include "criu-like/probe.h"
 
 #include <errno.h>
 #include <fcntl.h>

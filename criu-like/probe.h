@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-#ifndef THAW_INSPECT_PROBE_H
-#define THAW_INSPECT_PROBE_H
+#ifndef THAW_PROBE_H
+#define THAW_PROBE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -10,15 +9,13 @@
  * lazy-pages server do, in this process or in a child of its own, and leaves nothing behind.
  */
 
-/* What a failed probe takes away. */
-enum probe_need {
-	PROBE_MAIN, /* the main path: dump, restore, lazy restore */
-	PROBE_MORE, /* a part of what Thaw can do, or speed */
-};
+#define PROBE_MAIN \
+	(1u << 0) /* the main path needs it: dump, restore, lazy restore; others are for more, or for speed */
+#define PROBE_ON_UFFD (1u << 1) /* of no use where probe_uffd() fails */
 
 struct probe {
 	const char *name;
-	enum probe_need need;
+	unsigned flags;	    /* PROBE_* */
 	int (*run)(void);   /* Return: 0 or positive, or -errno */
 	const char *advice; /* what is lost without it, and what to do */
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "criu-like/inspect/probe.h"
+#include "criu-like/probe.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -21,6 +22,8 @@
 
 #include "common/cleanup.h"
 #include "common/util.h"
+#include "criu-like/inject/arch.h"
+#include "criu-like/inject/batch.h"
 #include "criu-like/inspect/proc.h"
 
 /* Newer than some distributions' headers: prctl(2), kernel 6.16. */
@@ -67,24 +70,6 @@ static int in_child(int (*run)(void))
 	if (waitpid(pid, &status, 0) < 0)
 		return -errno;
 	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
-}
-
-static int probe_ptrace(void)
-{
-	_cleanup_child_ pid_t pid = child_idle();
-	struct __ptrace_peeksiginfo_args args = { .nr = 1 };
-	siginfo_t info;
-	uint64_t mask;
-
-	if (pid < 0)
-		return pid;
-	if (ptrace(PTRACE_SEIZE, pid, NULL, 0) < 0 || ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) < 0 ||
-	    waitpid(pid, NULL, __WALL) < 0)
-		return -errno;
-	if (ptrace(PTRACE_GETSIGMASK, pid, sizeof(mask), &mask) < 0 ||
-	    ptrace(PTRACE_PEEKSIGINFO, pid, &args, &info) < 0)
-		return -errno;
-	return 0;
 }
 
 static int probe_vm_read(void)
@@ -152,7 +137,7 @@ static int probe_set_tid(void)
 	return -EEXIST;
 }
 
-static int set_mm_map(void)
+static int set_mm_map(int exe_fd)
 {
 	_cleanup_close_ int proc = proc_open(getpid());
 	struct proc_stat s;
@@ -173,22 +158,60 @@ static int set_mm_map(void)
 		.arg_end = s.arg_end,
 		.env_start = s.env_start,
 		.env_end = s.env_end,
-		.exe_fd = (uint32_t)-1,
+		.exe_fd = (uint32_t)exe_fd,
 	};
 	return prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof(map), 0) < 0 ? -errno : 0;
 }
 
-static int probe_set_mm_map(void)
+static int set_mm_only(void)
 {
-	return in_child(set_mm_map);
+	return set_mm_map(-1);
 }
 
-/* Looking up a mapped file behind its name: the way to files that were deleted or replaced. */
+static int probe_set_mm_map(void)
+{
+	return in_child(set_mm_only);
+}
+
+/* "Busy" is said behind the permission check: the old program is mapped. */
+static int set_exe(void)
+{
+	_cleanup_close_ int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	int ret = fd < 0 ? -errno : set_mm_map(fd);
+
+	return ret == -EBUSY ? 0 : ret;
+}
+
+static int probe_set_exe(void)
+{
+	return in_child(set_exe);
+}
+
+/* The call as a restore makes it; "exists" is said where it is known, since the old one is mapped. */
+static int probe_vdso(void)
+{
+	size_t size = batch_size(1, PAGE_SIZE);
+	_cleanup_free_ uint8_t *region = calloc(1, size);
+	struct batch b;
+	const struct batch_record *r;
+
+	if (!region)
+		return -ENOMEM;
+	batch_init(&b, region, (uintptr_t)region, 1, PAGE_SIZE);
+	arch_tell_vdso(&b, 0);
+	r = batch_record_at(&b, 0);
+	if (syscall((long)r->nr, r->arg[0], r->arg[1], r->arg[2], r->arg[3], r->arg[4], r->arg[5]) >= 0)
+		return 0;
+	return errno == EEXIST ? 0 : -errno;
+}
+
+/* Opening a mapped file by its mapping: the way to files that were deleted or replaced. */
 static int probe_map_files(void)
 {
 	_cleanup_close_ int proc = proc_open(getpid());
+	_cleanup_close_ int fd = -1;
 	struct area *areas = NULL;
-	char path[64], target[4096];
+	char path[64];
 	size_t nr = 0;
 	int ret = proc < 0 ? proc : proc_read_areas(proc, &areas, &nr);
 
@@ -199,7 +222,8 @@ static int probe_map_files(void)
 		if (!areas[i].ino)
 			continue;
 		snprintf(path, sizeof(path), "map_files/%lx-%lx", areas[i].start, areas[i].end);
-		ret = readlinkat(proc, path, target, sizeof(target)) < 0 ? -errno : 0;
+		fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
+		ret = fd < 0 ? -errno : 0;
 	}
 	proc_areas_free(areas, nr);
 	return ret;
@@ -228,17 +252,55 @@ static int probe_timer_ids(void)
 	return prctl(PR_TIMER_CREATE_RESTORE_IDS, PR_TIMER_CREATE_RESTORE_IDS_GET, 0, 0, 0) < 0 ? -errno : 0;
 }
 
-static int probe_rseq(void)
+/* A child in a stop. Return: its pid, or -errno */
+static pid_t child_stopped(void)
 {
-	_cleanup_child_ pid_t pid = child_idle();
-	struct __ptrace_rseq_configuration conf;
+	pid_t pid = child_idle();
 
 	if (pid < 0)
 		return pid;
 	if (ptrace(PTRACE_SEIZE, pid, NULL, 0) < 0 || ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) < 0 ||
-	    waitpid(pid, NULL, __WALL) < 0)
+	    waitpid(pid, NULL, __WALL) < 0) {
+		int err = errno;
+
+		child_reap(&pid);
+		return -err;
+	}
+	return pid;
+}
+
+static int probe_ptrace(void)
+{
+	_cleanup_child_ pid_t pid = child_stopped();
+	struct __ptrace_peeksiginfo_args args = { .nr = 1 };
+	siginfo_t info;
+	uint64_t mask;
+
+	if (pid < 0)
+		return pid;
+	if (ptrace(PTRACE_GETSIGMASK, pid, sizeof(mask), &mask) < 0 ||
+	    ptrace(PTRACE_PEEKSIGINFO, pid, &args, &info) < 0)
 		return -errno;
+	return 0;
+}
+
+static int probe_rseq(void)
+{
+	_cleanup_child_ pid_t pid = child_stopped();
+	struct __ptrace_rseq_configuration conf;
+
+	if (pid < 0)
+		return pid;
 	return ptrace(PTRACE_GET_RSEQ_CONFIGURATION, pid, sizeof(conf), &conf) < 0 ? -errno : 0;
+}
+
+static int probe_seccomp(void)
+{
+	_cleanup_child_ pid_t pid = child_stopped();
+
+	if (pid < 0)
+		return pid;
+	return ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_SUSPEND_SECCOMP) < 0 ? -errno : 0;
 }
 
 static int probe_sock_diag(void)
@@ -275,26 +337,31 @@ const struct probe probes[] = {
 	{ "clone3 with set_tid", PROBE_MAIN, probe_set_tid,
 	  "no restore: " AS_ROOT "CAP_CHECKPOINT_RESTORE" IN_CONTAINER ", kernel 5.9" },
 	{ "PR_SET_MM_MAP", PROBE_MAIN, probe_set_mm_map, "no restore: the kernel needs CONFIG_CHECKPOINT_RESTORE" },
+	{ "PR_SET_MM_EXE_FILE", PROBE_MAIN, probe_set_exe,
+	  "no restore: " AS_ROOT "CAP_CHECKPOINT_RESTORE" IN_CONTAINER ", kernel 5.9" },
+	{ "mapping the vDSO", PROBE_MAIN, probe_vdso, "no restore: the kernel needs CONFIG_CHECKPOINT_RESTORE" },
 	{ "userfaultfd: fill private memory", PROBE_MAIN, probe_uffd,
 	  "no lazy restore: allow the system call (seccomp profile of the container) and give CAP_SYS_PTRACE, or allow "
 	  "/dev/userfaultfd" },
-	{ "userfaultfd: events of remap, remove, unmap", PROBE_MAIN, probe_uffd_events,
+	{ "userfaultfd: events of remap, remove, unmap", PROBE_MAIN | PROBE_ON_UFFD, probe_uffd_events,
 	  "no lazy restore: needs kernel 4.11" },
-	{ "userfaultfd: events of fork", PROBE_MAIN, probe_uffd_event_fork,
+	{ "userfaultfd: events of fork", PROBE_MAIN | PROBE_ON_UFFD, probe_uffd_event_fork,
 	  "no lazy restore of programs that fork: " AS_ROOT "CAP_SYS_PTRACE" IN_CONTAINER },
-	{ "userfaultfd: fill shared memory", PROBE_MORE, probe_uffd_shmem,
+	{ "userfaultfd: fill shared memory", PROBE_ON_UFFD, probe_uffd_shmem,
 	  "shared memory is restored before the start: needs kernel 4.11" },
-	{ "userfaultfd: poison", PROBE_MORE, probe_uffd_poison,
+	{ "userfaultfd: poison", PROBE_ON_UFFD, probe_uffd_poison,
 	  "a page that cannot be had kills its process instead of the one that touches it: needs kernel 6.6" },
-	{ "PAGEMAP_SCAN", PROBE_MORE, probe_pagemap_scan, "dumps look at each page: needs kernel 6.7" },
-	{ "userfaultfd: asynchronous write protection", PROBE_MORE, probe_wp_async,
+	{ "PAGEMAP_SCAN", 0, probe_pagemap_scan, "dumps look at each page: needs kernel 6.7" },
+	{ "userfaultfd: asynchronous write protection", PROBE_ON_UFFD, probe_wp_async,
 	  "no tracking of written pages: needs kernel 6.7" },
-	{ "/proc/PID/map_files", PROBE_MORE, probe_map_files,
+	{ "/proc/PID/map_files", 0, probe_map_files,
 	  "mapped files that were deleted stop a dump: " AS_ROOT "CAP_CHECKPOINT_RESTORE" IN_CONTAINER },
-	{ "timers with given numbers", PROBE_MORE, probe_timer_ids,
+	{ "timers with given numbers", 0, probe_timer_ids,
 	  "timer numbers are counted up to, and above 10000 refused: needs kernel 6.16" },
-	{ "sock_diag", PROBE_MORE, probe_sock_diag, "sockets stop a dump: the kernel needs CONFIG_INET_DIAG" },
-	{ "raising hard limits", PROBE_MORE, probe_raise_limit,
+	{ "suspending seccomp filters", 0, probe_seccomp,
+	  "programs under seccomp stop a dump: " AS_ROOT "CAP_SYS_ADMIN" IN_CONTAINER },
+	{ "sock_diag", 0, probe_sock_diag, "sockets stop a dump: the kernel needs CONFIG_INET_DIAG" },
+	{ "raising hard limits", 0, probe_raise_limit,
 	  "a program with higher hard limits than thaw's is refused: raise them before, or give CAP_SYS_RESOURCE" },
 };
 const size_t nr_probes = ARRAY_SIZE(probes);
