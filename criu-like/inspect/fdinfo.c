@@ -69,6 +69,29 @@ static int parse_watch(const char *line, struct fdinfo *out)
 	return 0;
 }
 
+static int parse_lock(const char *line, struct fdinfo *out)
+{
+	static const char *const kinds[] = { "POSIX", "FLOCK", "OFDLCK" };
+	struct fdinfo_lock *new = reallocarray(out->locks, out->nr_locks + 1, sizeof(*new)), *l;
+	char kind[16], type[16], end[32];
+
+	if (!new)
+		return -ENOMEM;
+	out->locks = new;
+	l = &new[out->nr_locks];
+	*l = (struct fdinfo_lock){ .kind = FDINFO_LOCK_OTHER, .end = -1 };
+	if (sscanf(line, "%*d: %15s %*s %15s %*d %*s %" SCNd64 " %31s", kind, type, &l->start, end) != 4)
+		return -EPROTO;
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (!strcmp(kind, kinds[i]))
+			l->kind = (enum fdinfo_lock_kind)i;
+	l->write = !strcmp(type, "WRITE");
+	if (strcmp(end, "EOF") != 0 && sscanf(end, "%" SCNd64, &l->end) != 1)
+		return -EPROTO;
+	out->nr_locks++;
+	return 0;
+}
+
 static int parse_timespec(const char *text, struct timespec *ts)
 {
 	return sscanf(text, " (%ld, %ld)", &ts->tv_sec, &ts->tv_nsec) == 2 ? 0 : -EPROTO;
@@ -102,10 +125,8 @@ static int parse_line(const char *line, struct fdinfo *out)
 			return -EPROTO;
 		out->eventfd_semaphore = number;
 	}
-	if (after(line, "lock:")) {
-		out->nr_locks++;
-		out->nr_leases += !!strstr(line, " LEASE ");
-	}
+	if ((rest = after(line, "lock:")))
+		return parse_lock(rest, out);
 	return 0; /* newer kernels add lines */
 }
 
@@ -139,5 +160,6 @@ void fdinfo_free(struct fdinfo *info)
 {
 	free(info->targets);
 	free(info->watches);
+	free(info->locks);
 	*info = (struct fdinfo){ .mnt_id = -1 };
 }

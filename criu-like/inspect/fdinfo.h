@@ -29,6 +29,14 @@ struct fdinfo_watch {
 	uint8_t handle[FDINFO_HANDLE_MAX];
 };
 
+enum fdinfo_lock_kind { FDINFO_LOCK_POSIX, FDINFO_LOCK_FLOCK, FDINFO_LOCK_OFD, FDINFO_LOCK_OTHER };
+
+struct fdinfo_lock {
+	enum fdinfo_lock_kind kind; /* OTHER: leases, and what newer kernels may have */
+	bool write;
+	int64_t start, end; /* inclusive; end -1: to the end of the file */
+};
+
 struct fdinfo {
 	uint64_t pos;
 	uint32_t flags; /* O_*; O_CLOEXEC is the descriptor's, all others the open file's */
@@ -45,8 +53,9 @@ struct fdinfo {
 	size_t nr_targets, cap_targets;
 	struct fdinfo_watch *watches; /* inotify; malloc'ed */
 	size_t nr_watches;
-	pid_t pid; /* pidfd: in the reader's namespace, -1 when it has been reaped */
-	unsigned nr_locks, nr_leases;
+	pid_t pid;		   /* pidfd: in the reader's namespace, -1 when it has been reaped */
+	struct fdinfo_lock *locks; /* of this open file, and of the process on the same inode; malloc'ed */
+	size_t nr_locks;
 };
 
 /**

@@ -40,6 +40,7 @@ struct open_file {
 
 struct memfd_table;
 struct memfd_store;
+struct file_lock;
 struct pipe_table;
 struct unix_table;
 struct ghost_table;
@@ -54,6 +55,7 @@ struct file_table {
 	struct pipe_table *pipes;
 	struct unix_table *unixes;
 	struct ghost_table *ghosts;
+	struct file_lock *locks, *last_lock;
 	struct packet *packets, *last_packet; /* in the receive queues of sockets */
 };
 
@@ -84,6 +86,7 @@ struct file_opener {
 	struct pipe_store *pipes;
 	struct unix_store *unixes;
 	struct idmap ghosts; /* id -> struct ghost_again */
+	struct file_lock *locks, *last_lock;
 	struct idmap queues; /* id -> struct queue */
 };
 
@@ -95,10 +98,10 @@ struct file_opener {
  * write() writes the kind's own images.
  *
  * Restore: read() reads the kind's own images; open() opens a file and puts it at f->fd with opener_keep() (it may open
- * others on the way); open_mapped() returns a descriptor for a mapping, the caller's; finish() runs once when all files are open; tell() appends what has to be done in the task, once
- * its descriptors are in place, e being one of them: it is called once for each process that has the file, and f->first
- * is the one for what is done once in all. records() says how many calls that are at most, each with up to 32 bytes of
- * data.
+ * others on the way); open_mapped() returns a descriptor for a mapping, the caller's; finish() runs once when all files
+ * are open; tell() appends what has to be done in the task, once its descriptors are in place, e being one of them: it
+ * is called once for each process that has the file, and f->first is the one for what is done once in all. records()
+ * says how many calls that are at most, each with up to 32 bytes of data.
  *
  * All return 0, or -errno with a sentence. Null pointers: nothing to do.
  */
@@ -196,6 +199,34 @@ int socket_options_dump(struct seen *s, SkOptsEntry **out);
 
 /** socket_options_restore() - Set them. Return: 0, or -errno with a sentence */
 int socket_options_restore(struct restore *r, const struct opened_file *f, const SkOptsEntry *o);
+
+/* file_locks.c */
+
+struct file_lock {
+	FileLockEntry entry;
+	uint64_t dev, ino;
+	struct file_lock *next;
+};
+
+/**
+ * file_locks_note() - Note the locks that a descriptor shows
+ * @known: its open file has been seen before, and with it the locks that belong to the open file
+ *
+ * Return: 0, or -errno with a sentence
+ */
+int file_locks_note(struct seen *s, bool known);
+
+/** file_locks_write() - Write the image of all locks. Return: 0, or -errno with a sentence */
+int file_locks_write(struct dump *d);
+
+/** file_locks_read() - Read it. Return: 0, or -errno with a sentence */
+int file_locks_read(struct restore *r);
+
+/** file_locks_finish() - Take the locks that belong to open files. Return: 0, or -errno with a sentence */
+int file_locks_finish(struct restore *r);
+
+/** file_locks_tell() - Append the calls that take a process's locks, after its last close() */
+void file_locks_tell(struct restore *r, const struct process *p, struct batch *b);
 
 /* sk_queue.c */
 

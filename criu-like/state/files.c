@@ -164,8 +164,6 @@ static int dump_new(struct seen *s, struct open_file **link)
 
 	if (ret < 0)
 		return ret;
-	if (s->info.nr_locks)
-		return file_refuse(s, "a file lock", "file locks are not supported yet; let the program release it");
 	for (size_t i = 0; i < nr_file_kinds && !kind; i++)
 		if (file_kinds[i]->match(s))
 			kind = file_kinds[i];
@@ -188,6 +186,7 @@ static int dump_new(struct seen *s, struct open_file **link)
 static int look_at(struct seen *s, FdinfoEntry *e)
 {
 	struct open_file **link;
+	bool known;
 	int ret;
 
 	if (fstat(s->lfd, &s->st) < 0)
@@ -197,7 +196,8 @@ static int look_at(struct seen *s, FdinfoEntry *e)
 		return file_fail(s, -ret, "reading fdinfo");
 	s->flags = s->info.flags & ~(uint32_t)O_CLOEXEC;
 	ret = find_file(s, &link);
-	if (ret == 0 && !*link)
+	known = ret == 0 && *link;
+	if (ret == 0 && !known)
 		ret = dump_new(s, link);
 	if (ret < 0)
 		return ret;
@@ -205,7 +205,7 @@ static int look_at(struct seen *s, FdinfoEntry *e)
 	e->id = (*link)->entry->id;
 	e->type = (*link)->entry->type;
 	e->flags = s->info.flags & O_CLOEXEC ? FD_CLOEXEC : 0;
-	return 0;
+	return file_locks_note(s, known);
 }
 
 static int dump_descriptor(struct dump *d, struct process *p, int fd, FdinfoEntry *e)
@@ -307,7 +307,7 @@ int files_write(struct dump *d)
 	for (size_t i = 0; i < nr_file_kinds && ret >= 0; i++)
 		if (file_kinds[i]->write)
 			ret = file_kinds[i]->write(d);
-	return ret;
+	return ret < 0 ? ret : file_locks_write(d);
 }
 
 int files_dump_init(struct dump *d)

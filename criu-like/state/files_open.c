@@ -133,7 +133,7 @@ int files_read(struct restore *r)
 	for (size_t i = 0; i < nr_file_kinds && ret == 0; i++)
 		if (file_kinds[i]->read)
 			ret = file_kinds[i]->read(r);
-	return ret;
+	return ret < 0 ? ret : file_locks_read(r);
 }
 
 static int by_number(const void *a, const void *b)
@@ -227,7 +227,7 @@ int files_open_all(struct restore *r)
 	for (size_t i = 0; i < nr_file_kinds && ret == 0; i++)
 		if (file_kinds[i]->finish)
 			ret = file_kinds[i]->finish(r);
-	return ret;
+	return ret < 0 ? ret : file_locks_finish(r);
 }
 
 int files_base(const struct restore *r)
@@ -314,6 +314,7 @@ int files_tell(struct restore *r, struct process *p, struct batch *b)
 			return ret;
 	}
 	tell_close(p, b);
+	file_locks_tell(r, p, b);
 	return 0;
 }
 
@@ -321,6 +322,10 @@ void files_room(const struct restore *r, const struct process *p, size_t *record
 {
 	*records += 2 * p->nr_fds + 5;
 	*bytes += 16;
+	for (const struct file_lock *l = r->files->locks; l; l = l->next) {
+		*records += 1;
+		*bytes += 32;
+	}
 	for (size_t i = 0; i < p->nr_fds; i++) {
 		const struct opened_file *f = opener_file(r, p->fds[i]->id);
 		size_t nr = 1 + (f->kind->records ? f->kind->records(f->entry) : 0);
