@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "common/util.h"
+#include "lazy-pages/reorder.h"
 #include "lazy-pages/serve.h"
 
 /*
@@ -24,21 +25,26 @@
  * FORK: the kernel makes the child's copy while fills are shut out, and the gate is shut when the event is applied, so
  * the parent's bits say exactly what the child has.
  *
- * A successor must know what was read: the messages lie in shared memory, and so does how many of them are applied. A
- * killed thread finishes its read() first, so none is lost between the kernel and there.
+ * A successor must know what was read: the messages lie in shared memory, and each space's map says which is the last
+ * one that is in it. A killed thread finishes its read() first, so none is lost between the kernel and there; and a map
+ * changes at one stroke, so none is half applied.
  */
 
-static int apply_fork(struct server *s, struct space *parent, const struct uffd_msg *msg)
+static int apply_fork(struct server *s, struct space *parent, int uffd)
 {
-	struct shared_row *row = serve_new_row(s);
+	struct shared_row *row;
 	struct space *sp;
 	int ret;
 
+	for (unsigned i = 0; i < s->nr_rows; i++) /* a dead server came as far as this */
+		if (s->sh->rows[i].live && s->sh->rows[i].uffd == uffd)
+			return 0;
+	row = serve_new_row(s);
 	if (!row)
 		return diag_fail(s->diag, EMFILE, "process %d forked, and %d address spaces are being served already",
 				 parent->row->pid, SHARED_MAX_SPACES);
 	*row = (struct shared_row){
-		.uffd = (int)msg->arg.fork.ufd,
+		.uffd = uffd,
 		.pidfd = -1,
 		.memfd = -1,
 		.image_pid = parent->row->image_pid,
@@ -54,52 +60,47 @@ static int apply_fork(struct server *s, struct space *parent, const struct uffd_
 
 static int apply_event(struct server *s, struct space *sp, const struct uffd_msg *msg)
 {
-	int ret;
+	uint64_t batch = s->sh->inbox.serial;
 
 	switch (msg->event) {
 	case UFFD_EVENT_FORK:
-		return apply_fork(s, sp, msg);
+		return apply_fork(s, sp, (int)msg->arg.fork.ufd);
 	case UFFD_EVENT_REMAP:
 		diag_debug(s->diag, "process %d: remap %llx+%llx to %llx", sp->row->pid, msg->arg.remap.from,
 			   msg->arg.remap.len, msg->arg.remap.to);
-		ret = space_drop(sp, msg->arg.remap.to, msg->arg.remap.to + msg->arg.remap.len);
-		if (!ret)
-			ret = ivmap_move(&sp->map, msg->arg.remap.from, msg->arg.remap.to, msg->arg.remap.len);
-		break;
+		return reorder_remap(sp, msg->arg.remap.from, msg->arg.remap.to, msg->arg.remap.len, batch);
 	case UFFD_EVENT_REMOVE:
-	case UFFD_EVENT_UNMAP:
-		diag_debug(s->diag, "process %d: %s %llx-%llx", sp->row->pid,
-			   msg->event == UFFD_EVENT_REMOVE ? "remove" : "unmap", msg->arg.remove.start,
+		diag_debug(s->diag, "process %d: remove %llx-%llx", sp->row->pid, msg->arg.remove.start,
 			   msg->arg.remove.end);
-		ret = space_drop(sp, msg->arg.remove.start, msg->arg.remove.end);
-		break;
-	default:
-		return diag_fail(s->diag, EPROTO, "process %d: unknown event %u from its userfaultfd", sp->row->pid,
-				 msg->event);
+		return reorder_remove(sp, msg->arg.remove.start, msg->arg.remove.end);
+	case UFFD_EVENT_UNMAP:
+		diag_debug(s->diag, "process %d: unmap %llx-%llx", sp->row->pid, msg->arg.remove.start,
+			   msg->arg.remove.end);
+		return reorder_unmap(sp, msg->arg.remove.start, msg->arg.remove.end);
 	}
-	space_record(sp);
-	if (ret)
-		return diag_fail(s->diag, -ret, "process %d: its map of what is missing is full", sp->row->pid);
-	return 0;
+	return diag_fail(s->diag, EPROTO, "process %d: unknown event %u from its userfaultfd", sp->row->pid,
+			 msg->event);
 }
 
-/* Apply the inbox's events from where the last server got to. */
+/* Apply the inbox's events, those that are not in the map yet. */
 static int apply_inbox(struct server *s, struct space *sp, size_t nr, bool *changed)
 {
 	struct shared_inbox *in = &s->sh->inbox;
 
-	for (; in->applied < nr; in->applied++) {
+	for (size_t i = 0; i < nr; i++) {
 		int ret;
 
-		if (!in->msg[in->applied].event || in->msg[in->applied].event == UFFD_EVENT_PAGEFAULT)
+		if (!in->msg[i].event || in->msg[i].event == UFFD_EVENT_PAGEFAULT)
 			continue;
 		*changed = true;
+		if (!space_begin(sp, in->serial + i))
+			continue;
 		shared_add(&s->sh->stats.events, 1);
-		__atomic_store_n(&in->applying, 1, __ATOMIC_SEQ_CST);
-		ret = apply_event(s, sp, &in->msg[in->applied]);
+		ret = apply_event(s, sp, &in->msg[i]);
 		if (ret)
-			return ret;
-		__atomic_store_n(&in->applying, 0, __ATOMIC_SEQ_CST);
+			return diag_fail(s->diag, -ret, "cannot keep up with the memory of process %d: %s",
+					 sp->row->pid, strerror(-ret));
+		space_commit(sp, in->serial + i);
 	}
 	return 0;
 }
@@ -123,7 +124,6 @@ int events_read(struct server *s, struct space *sp)
 	size_t nr;
 	int ret;
 
-	in->applied = 0;
 	in->row = (int32_t)(sp->row - s->sh->rows);
 	gate_shut(&sp->gate);
 	len = read(sp->row->uffd, in->msg, sizeof(in->msg));
@@ -135,8 +135,25 @@ int events_read(struct server *s, struct space *sp)
 		if (in->msg[i].event == UFFD_EVENT_PAGEFAULT)
 			ret = queue_fault(s, sp, in->msg[i].arg.pagefault.address, now);
 	memset(in->msg, 0, nr * sizeof(in->msg[0]));
+	in->serial += SHARED_MAX_MESSAGES;
 	in->row = -1;
 	return ret;
+}
+
+int events_settle(struct server *s, struct space *sp)
+{
+	int ret;
+
+	if (!reorder_unsure(sp) || fill_event_pending(sp))
+		return 0;
+	gate_shut(&sp->gate);
+	space_begin(sp, s->sh->inbox.serial);
+	ret = reorder_settle(sp);
+	space_commit(sp, s->sh->inbox.serial++);
+	gate_open(&sp->gate, true);
+	return ret ? diag_fail(s->diag, -ret, "cannot keep up with the memory of process %d: %s", sp->row->pid,
+			       strerror(-ret))
+		   : 0;
 }
 
 int events_replay(struct server *s)
@@ -148,6 +165,7 @@ int events_replay(struct server *s)
 	if (in->row >= 0 && s->spaces[in->row])
 		ret = apply_inbox(s, s->spaces[in->row], SHARED_MAX_MESSAGES, &changed);
 	memset(in->msg, 0, sizeof(in->msg));
+	in->serial += SHARED_MAX_MESSAGES;
 	in->row = -1;
 	return ret;
 }

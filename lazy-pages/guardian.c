@@ -26,9 +26,9 @@
  *			   not applied, and wakes all who wait, so that the kernel announces their faults again;
  *	the guardian dies: the server starts another.
  *
- * There is one case in which nobody can go on: the server died while it applied an event, or while it took a process
- * over. Then the processes are killed, and their ends waited for, before anything closes. The same happens when
- * servers keep dying without filling anything.
+ * There is one case in which nobody goes on: the server died while it accepted the restore's connection, and nobody
+ * knows its descriptor. It closes with the service, so the restore fails. When servers keep dying without filling
+ * anything, the processes are killed, and their ends waited for, before anything closes.
  */
 
 #define GUARDIAN_MAX_IDLE_DEATHS 5
@@ -169,8 +169,8 @@ static int guard(const struct lazy_options *opt, struct shared *sh, struct diag 
 		await_server(sh, signals);
 		if (sh->done)
 			return sh->status;
-		if (sh->inbox.applying || sh->receiving)
-			return kill_all(opt, sh, diag, "the lazy-pages server died while it followed a process");
+		if (sh->accepting)
+			return kill_all(opt, sh, diag, "the lazy-pages server died while it accepted a restore");
 		idle_deaths = progress(sh) == before ? idle_deaths + 1 : 0;
 		if (idle_deaths == GUARDIAN_MAX_IDLE_DEATHS)
 			return kill_all(opt, sh, diag, "the lazy-pages server dies again and again");

@@ -12,6 +12,7 @@
 
 #include "common/util.h"
 #include "lazy-pages/guardian.h"
+#include "lazy-pages/reorder.h"
 #include "lazy-pages/stats.h"
 
 /*
@@ -128,6 +129,8 @@ static int fill_fault(struct server *s, struct space *sp, uint64_t addr)
 	struct piece p;
 	int ret;
 
+	if (reorder_aside(sp))
+		return -EAGAIN;
 	sp->window = PAGE_DOWN(addr) == sp->expected ? MIN(sp->window * 2, WINDOW_MAX) : WINDOW_MIN;
 	ret = space_around(sp, addr, sp->window, &p);
 	if (ret == -ENOENT)
@@ -236,17 +239,22 @@ static bool drain_piece(const struct server *s, const struct space *sp, struct p
 	}
 }
 
+static bool may_drain(const struct space *sp)
+{
+	return sp->row->settled && !sp->over && !reorder_aside(sp);
+}
+
 /* The space whose turn it is: the one of the last fault, else the one with the fewest jobs. */
 static struct space *drain_space(struct server *s, struct piece *p)
 {
 	struct space *best = NULL;
 
-	if (s->focus && s->focus->row->settled && !s->focus->over && drain_piece(s, s->focus, p))
+	if (s->focus && may_drain(s->focus) && drain_piece(s, s->focus, p))
 		return s->focus;
 	for (unsigned i = 0; i < s->nr_rows; i++) {
 		struct space *sp = s->spaces[i];
 
-		if (!sp || sp->over || !sp->row->settled || (best && sp->in_flight >= best->in_flight))
+		if (!sp || !may_drain(sp) || (best && sp->in_flight >= best->in_flight))
 			continue;
 		if (drain_piece(s, sp, p))
 			best = sp;
@@ -281,12 +289,16 @@ static int feed(struct server *s)
 	return 0;
 }
 
-/* Retire what is through, and say whether the whole service is. */
-static bool settle(struct server *s)
+/* Look after each space: trust its map again, retire it when it is through. Return: whether the whole service is, or
+ * -errno */
+static int settle(struct server *s)
 {
 	for (unsigned i = 0; i < s->nr_rows; i++) {
 		struct space *sp = s->spaces[i];
+		int ret = sp ? events_settle(s, sp) : 0;
 
+		if (ret)
+			return ret;
 		if (!sp)
 			continue;
 		if (sp->over)
@@ -356,13 +368,10 @@ static int64_t patience(const struct server *s, uint64_t now)
 
 	if (s->nr_faults)
 		return RETRY_NS;
-	if (s->last_fault && now < s->last_fault + HOLD_NS) {
-		if (s->spin_allowed && s->gap < BURST_GAP_NS && now < s->last_fault + SPIN_NS)
-			return 0;
-		wait = (int64_t)(s->last_fault + HOLD_NS - now);
-	}
-	if (now < s->feed_after)
-		wait = (int64_t)(s->feed_after - now);
+	if (s->spin_allowed && s->gap < BURST_GAP_NS && now < s->last_fault + SPIN_NS)
+		return 0;
+	if (s->held)
+		wait = now < s->held ? (int64_t)(s->held - now) : 0;
 	if (s->opt->progress && (wait < 0 || wait > PROGRESS_NS))
 		wait = PROGRESS_NS;
 	return wait;
@@ -386,12 +395,14 @@ static int drain(struct server *s)
 {
 	uint64_t now = serve_now();
 
-	if (s->nr_faults || (s->last_fault && now < s->last_fault + HOLD_NS)) {
+	if (s->last_fault && now < s->last_fault + HOLD_NS)
+		s->held = s->last_fault + HOLD_NS;
+	else
+		s->held = now < s->feed_after ? s->feed_after : 0;
+	if (s->held || s->nr_faults) {
 		workers_pause(s->workers);
 		return 0;
 	}
-	if (now < s->feed_after)
-		return 0;
 	workers_resume(s->workers);
 	return feed(s);
 }
@@ -399,9 +410,9 @@ static int drain(struct server *s)
 static int loop(struct server *s)
 {
 	struct epoll_event ev[64];
-	int ret = 0;
+	int ret;
 
-	while (!ret && !settle(s)) {
+	while (!(ret = settle(s))) {
 		int n = wait_events(s, ev, (int)ARRAY_SIZE(ev));
 
 		if (n < 0)
@@ -415,8 +426,10 @@ static int loop(struct server *s)
 			stats_progress(s->sh, false);
 			s->drawn = now_us();
 		}
+		if (ret)
+			return ret;
 	}
-	return ret;
+	return MIN(ret, 0);
 }
 
 /* Descriptors that a successor has to close: the table outlives this process. */

@@ -38,6 +38,7 @@ struct server {
 	struct space *focus; /* where the last fault was: the drain goes on there */
 	uint64_t last_fault; /* ns */
 	uint64_t gap;	     /* ns between faults, smoothed */
+	uint64_t held;	     /* ns: the drain stands still until then; 0: it does not */
 	uint64_t feed_after; /* ns: no drain before */
 	uint64_t drawn;	     /* us, the progress bar */
 };
@@ -65,6 +66,9 @@ uint64_t serve_now(void);
 
 /** events_read() - Read what a userfaultfd has to say, apply its events, queue its faults. Return: 0, or -errno */
 int events_read(struct server *s, struct space *sp);
+
+/** events_settle() - If no event is under way, trust the map. Return: 0, or -errno with a sentence */
+int events_settle(struct server *s, struct space *sp);
 
 /** events_replay() - Apply what a dead server had read and not applied. Return: 0, or -errno with a sentence */
 int events_replay(struct server *s);

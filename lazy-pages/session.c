@@ -19,15 +19,17 @@ int session_accept(struct server *s)
 
 	if (s->sh->conn_fd >= 0)
 		return 0; /* one restore at a time; the next one waits in the backlog */
+	__atomic_store_n(&s->sh->accepting, 1, __ATOMIC_SEQ_CST);
 	conn = restore_socket_accept(s->sh->listen_fd);
+	s->sh->conn_fd = MAX(conn, -1);
+	__atomic_store_n(&s->sh->accepting, 0, __ATOMIC_SEQ_CST);
 	if (conn == -EPERM)
 		diag_warn(s->diag, "refused the connection of another user");
 	if (conn == -EAGAIN || conn == -EPERM || conn == -ECONNABORTED)
 		return 0;
 	if (conn < 0)
 		return diag_fail(s->diag, -conn, "cannot accept a connection: %s", strerror(-conn));
-	s->sh->conn_fd = conn;
-	s->sh->rx.have = 0;
+	restore_socket_recorded(&s->sh->rx);
 	return serve_watch(s, conn, WATCH_CONN, 0);
 }
 
@@ -53,11 +55,15 @@ static pid_t pid_here(pid_t pid, pid_t sender)
 
 static int take_process(struct server *s, pid_t pid, int uffd, pid_t sender)
 {
-	struct shared_row *row = serve_new_row(s);
+	struct shared_row *row;
 	struct source *src;
 	struct space *sp;
 	int ret;
 
+	for (unsigned i = 0; i < s->nr_rows; i++) /* a dead server came as far as this */
+		if (s->sh->rows[i].live && s->sh->rows[i].uffd == uffd)
+			return 0;
+	row = serve_new_row(s);
 	if (!row) {
 		close(uffd);
 		return diag_fail(s->diag, EMFILE, "more than %d processes", SHARED_MAX_SPACES);
@@ -110,22 +116,21 @@ static void finished(struct server *s)
 
 int session_receive(struct server *s)
 {
-	pid_t pid, sender;
+	pid_t pid;
 	int uffd, ret;
 
 	for (;;) {
-		__atomic_store_n(&s->sh->receiving, 1, __ATOMIC_SEQ_CST);
-		ret = restore_socket_receive(s->sh->conn_fd, &s->sh->rx, &pid, &uffd, &sender);
-		if (ret == RESTORE_PROCESS)
-			ret = take_process(s, pid, uffd, sender) ?: RESTORE_PROCESS;
-		__atomic_store_n(&s->sh->receiving, 0, __ATOMIC_SEQ_CST);
+		ret = restore_socket_receive(s->sh->conn_fd, &s->sh->rx, &pid, &uffd);
 		if (ret == -EAGAIN)
 			return 0;
 		if (ret < 0)
 			break;
-		close_listen(s);
+		if (ret == RESTORE_PROCESS && take_process(s, pid, uffd, s->sh->rx.sender))
+			return -ECONNABORTED;
 		if (ret == RESTORE_DONE)
 			finished(s);
+		restore_socket_recorded(&s->sh->rx);
+		close_listen(s);
 	}
 	close_conn(s);
 	if (ret == -ENODATA && s->sh->listen_fd >= 0) /* somebody only looked whether we listen */

@@ -32,13 +32,12 @@ struct shared_row {
 
 /*
  * The messages read last. The kernel writes them here, in shared memory; so when the server is killed in a read, its
- * successor sees what was taken from the queue. Each is applied under the mark: a server that dies with the mark set
- * leaves a map that nobody can trust.
+ * successor sees what was taken from the queue. Each has a number, and each space knows the last one that is in its
+ * map, so none is lost or applied twice.
  */
 struct shared_inbox {
-	int32_t row; /* -1: empty */
-	uint32_t applied;
-	uint32_t applying; /* the mark */
+	int32_t row;	 /* -1: empty */
+	uint64_t serial; /* of the first message */
 	struct uffd_msg msg[SHARED_MAX_MESSAGES];
 };
 
@@ -59,7 +58,7 @@ struct shared {
 	int32_t listen_fd; /* -1: closed */
 	int32_t conn_fd;   /* -1: none */
 	struct restore_receiver rx;
-	uint32_t receiving;	  /* the mark of a descriptor that may be on its way */
+	uint32_t accepting; /* the mark of a connection that may be on its way */
 	uint32_t processes;	  /* received so far */
 	uint32_t finished;	  /* the restore is through */
 	uint32_t lost;		  /* its connection ended before that */

@@ -14,12 +14,13 @@
 #define SPACE_SPARE_INTERVALS (1u << 20)
 
 struct space_mem {
-	uint64_t nr_pages;     /* bits */
-	uint64_t cap;	       /* intervals that fit */
-	uint64_t nr_intervals; /* as last recorded */
+	uint64_t nr_pages; /* bits */
+	uint64_t cap;	   /* intervals that fit */
+	uint64_t commit;   /* number of the last event that is applied << 1 | which of the two maps is valid */
+	uint64_t nr_intervals[2];
 	uint64_t remaining;
-	uint64_t pad[4];
-	/* then the bits, from the next page on the intervals */
+	struct arrivals arrivals[2];
+	/* then the bits, from the next page on the first map, and the second */
 };
 
 static size_t bits_len(uint64_t nr_pages)
@@ -27,9 +28,28 @@ static size_t bits_len(uint64_t nr_pages)
 	return PAGE_UP(sizeof(struct space_mem) + (nr_pages + 63) / 64 * 8);
 }
 
+static size_t map_len(uint64_t cap)
+{
+	return PAGE_UP(cap * sizeof(struct interval));
+}
+
+static struct interval *map_at(const struct space *sp, unsigned which)
+{
+	return (struct interval *)((char *)sp->mem + bits_len(sp->mem->nr_pages) + which * map_len(sp->mem->cap));
+}
+
+/* Take the valid map as it is recorded. */
+static void use_valid_map(struct space *sp)
+{
+	unsigned which = sp->mem->commit & 1;
+
+	sp->map = (struct ivmap){ map_at(sp, which), sp->mem->nr_intervals[which], sp->mem->cap };
+	sp->arrivals = &sp->mem->arrivals[which];
+}
+
 static int space_map(struct space *sp, int memfd, uint64_t nr_pages, uint64_t cap)
 {
-	size_t bits = bits_len(nr_pages), len = bits + PAGE_UP(cap * sizeof(struct interval));
+	size_t len = bits_len(nr_pages) + 2 * map_len(cap);
 	void *mem = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
 
 	if (mem == MAP_FAILED)
@@ -37,7 +57,9 @@ static int space_map(struct space *sp, int memfd, uint64_t nr_pages, uint64_t ca
 	sp->mem = mem;
 	sp->mem_len = len;
 	sp->there = (uint64_t *)(sp->mem + 1);
-	sp->map = (struct ivmap){ (struct interval *)((char *)mem + bits), sp->mem->nr_intervals, cap };
+	sp->mem->nr_pages = nr_pages;
+	sp->mem->cap = cap;
+	use_valid_map(sp);
 	return 0;
 }
 
@@ -50,13 +72,11 @@ static int space_create(struct space **out, struct shared_row *row, struct share
 
 	if (!sp)
 		return -ENOMEM;
-	if (memfd < 0 || ftruncate(memfd, (off_t)(bits_len(nr_pages) + PAGE_UP(cap * sizeof(struct interval)))))
+	if (memfd < 0 || ftruncate(memfd, (off_t)(bits_len(nr_pages) + 2 * map_len(cap))))
 		return -errno;
 	ret = space_map(sp, memfd, nr_pages, cap);
 	if (ret)
 		return ret;
-	sp->mem->nr_pages = nr_pages;
-	sp->mem->cap = cap;
 	sp->row = row;
 	sp->stats = stats;
 	sp->src = src;
@@ -93,8 +113,8 @@ static int space_fill_map(struct space *sp, struct diag *diag)
 		missing += run->nr_pages;
 	}
 	sp->mem->remaining = missing;
+	sp->mem->nr_intervals[0] = sp->map.nr;
 	shared_add(&sp->stats->total, missing);
-	space_record(sp);
 	return 0;
 }
 
@@ -135,6 +155,10 @@ int space_adopt(struct space **out, struct shared_row *row, struct shared_stats 
 		return diag_fail(diag, ESTALE, "the images of process %d changed while it was being served",
 				 row->image_pid);
 	}
+	/* The bits are the truth; the count may have missed some of them when the server died. */
+	sp->mem->remaining = 0;
+	for (uint64_t i = 0; i < (head[0] + 63) / 64; i++)
+		sp->mem->remaining += (uint64_t)__builtin_popcountll(~sp->there[i]);
 	sp->row = row;
 	sp->stats = stats;
 	sp->src = src;
@@ -154,9 +178,10 @@ int space_fork(struct space **out, const struct space *parent, struct shared_row
 	memcpy(sp->there, parent->there, (sp->mem->nr_pages + 63) / 64 * 8);
 	memcpy(sp->map.v, parent->map.v, parent->map.nr * sizeof(*sp->map.v));
 	sp->map.nr = parent->map.nr;
+	sp->mem->nr_intervals[0] = sp->map.nr;
+	*sp->arrivals = *parent->arrivals;
 	sp->mem->remaining = parent->mem->remaining;
 	shared_add(&sp->stats->total, sp->mem->remaining);
-	space_record(sp);
 	row->live = 1;
 	*out = sp;
 	return 0;
@@ -182,9 +207,25 @@ void space_close(struct space *sp)
 	free(sp);
 }
 
-void space_record(struct space *sp)
+bool space_begin(struct space *sp, uint64_t serial)
 {
-	sp->mem->nr_intervals = sp->map.nr;
+	unsigned other = ~sp->mem->commit & 1;
+
+	if (sp->mem->commit >> 1 >= serial)
+		return false;
+	memcpy(map_at(sp, other), sp->map.v, sp->map.nr * sizeof(*sp->map.v));
+	sp->map.v = map_at(sp, other);
+	sp->mem->arrivals[other] = *sp->arrivals;
+	sp->arrivals = &sp->mem->arrivals[other];
+	return true;
+}
+
+void space_commit(struct space *sp, uint64_t serial)
+{
+	unsigned which = ~sp->mem->commit & 1;
+
+	sp->mem->nr_intervals[which] = sp->map.nr;
+	__atomic_store_n(&sp->mem->commit, serial << 1 | which, __ATOMIC_RELEASE);
 }
 
 uint64_t space_remaining(const struct space *sp)
@@ -282,7 +323,7 @@ uint64_t space_missing(const struct space *sp, uint64_t slot, uint64_t max)
 
 bool space_next(const struct space *sp, uint64_t from, uint64_t max, struct piece *out)
 {
-	for (size_t i = ivmap_find(&sp->map, from); i < sp->map.nr; i++) {
+	for (size_t i = ivmap_find(&sp->map, from); i < sp->map.nr && sp->map.v[i].start < SPACE_ASIDE; i++) {
 		const struct interval *iv = &sp->map.v[i];
 
 		for (uint64_t at = MAX(from, iv->start); at < iv->end;) {

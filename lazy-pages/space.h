@@ -24,6 +24,20 @@
 
 struct space_mem; /* the memfd's layout */
 
+/* A range that something was moved to, while it is not sure that all events from before have come; see reorder.c. */
+struct arrival {
+	uint64_t start, end;
+	uint64_t batch; /* the read() that told of it */
+	bool aside;	/* something else still is, or was, in its place: it is at SPACE_ASIDE + start */
+};
+
+struct arrivals {
+	struct arrival v[64];
+	unsigned nr;
+};
+
+#define SPACE_ASIDE (1ULL << 63) /* no process has such addresses: for what waits for its place */
+
 struct space {
 	struct shared_row *row;
 	struct shared_stats *stats;
@@ -31,7 +45,8 @@ struct space {
 	struct space_mem *mem;
 	size_t mem_len;
 	struct ivmap map;
-	uint64_t *there; /* bits by page number in the store */
+	struct arrivals *arrivals; /* changes with the map */
+	uint64_t *there;	   /* bits by page number in the store */
 	struct gate gate;
 	unsigned in_flight; /* jobs that workers have */
 	bool over;	    /* the process is gone or has all: retire when nothing is in flight */
@@ -67,8 +82,19 @@ int space_fork(struct space **out, const struct space *parent, struct shared_row
 /** space_close() - Forget a space, close its descriptors and free its row; takes NULL */
 void space_close(struct space *sp);
 
-/** space_record() - Make what events changed in the map known to a successor */
-void space_record(struct space *sp);
+/**
+ * space_begin() - Start to change the map by the event with number @serial
+ *
+ * The map is then a copy, to be changed at will, which space_commit() makes valid at one stroke. A server that dies
+ * in between leaves the map as it was, and its successor applies the event from the start: to mark pages once more
+ * changes nothing.
+ *
+ * Return: false when that event has been applied already
+ */
+bool space_begin(struct space *sp, uint64_t serial);
+
+/** space_commit() - End it */
+void space_commit(struct space *sp, uint64_t serial);
 
 /** space_remaining() - Pages that are still missing (any thread) */
 uint64_t space_remaining(const struct space *sp);

@@ -3,8 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -95,78 +98,77 @@ int restore_socket_accept(int fd)
 	return TAKE_FD(conn);
 }
 
-/* One recvmsg() of @len bytes with the descriptor and the sender's credentials that may come along. */
-static ssize_t receive(int conn, void *buf, size_t len, int *fd, pid_t *sender)
+/* One recvmsg() whose results all lie in @rx: what the kernel has handed over is seen there. */
+static ssize_t receive(int conn, struct restore_receiver *rx, void *buf, size_t len)
 {
-	union {
-		char space[CMSG_SPACE(sizeof(int) * 4) + CMSG_SPACE(sizeof(struct ucred))];
-		struct cmsghdr align;
-	} control;
 	struct iovec iov = { buf, len };
 	struct msghdr msg = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
+		.msg_control = rx->control,
+		.msg_controllen = sizeof(rx->control),
 	};
 	ssize_t n = recvmsg(conn, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 
-	if (n < 0)
-		return -errno;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+	return n < 0 ? -errno : n;
+}
+
+/* Look through the control data of the last receive(); zeros end it. */
+static void unpack(struct restore_receiver *rx, int *fd)
+{
+	struct msghdr msg = { .msg_control = rx->control, .msg_controllen = sizeof(rx->control) };
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c && c->cmsg_len; c = CMSG_NXTHDR(&msg, c)) {
 		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
-			size_t nr = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-			for (size_t i = 0; i < nr; i++) {
-				int got;
-
-				memcpy(&got, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-				if (fd && *fd < 0)
-					*fd = got;
-				else
-					close(got);
-			}
+			memcpy(fd, CMSG_DATA(c), sizeof(*fd));
 		} else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS) {
 			struct ucred cred;
 
 			memcpy(&cred, CMSG_DATA(c), sizeof(cred));
-			*sender = cred.pid;
+			rx->sender = cred.pid;
 		}
 	}
-	return n;
 }
 
-int restore_socket_receive(int conn, struct restore_receiver *rx, pid_t *pid, int *uffd, pid_t *sender)
+int restore_socket_receive(int conn, struct restore_receiver *rx, pid_t *pid, int *uffd)
 {
-	_cleanup_close_ int fd = -1;
 	uint32_t word;
-	uint8_t dummy;
 	ssize_t n;
 
-	*sender = 0;
-	while (rx->have < sizeof(rx->buf)) {
-		n = receive(conn, rx->buf + rx->have, sizeof(rx->buf) - rx->have, NULL, sender);
+	if (!rx->word) {
+		n = recv(conn, &word, sizeof(word), MSG_PEEK | MSG_DONTWAIT);
 		if (n <= 0)
-			return n < 0 ? (int)n : rx->have ? -EPROTO : -ENODATA;
-		rx->have += (uint32_t)n;
+			return n < 0 ? -errno : -ENODATA;
+		n = n < (ssize_t)sizeof(word) ? -EAGAIN : receive(conn, rx, &rx->word, sizeof(rx->word));
+		if (n < 0)
+			return (int)n;
+		if (!rx->word)
+			return -EPROTO;
 	}
-	memcpy(&word, rx->buf, sizeof(word));
-	if (word == RESTORE_FINISHED || (int32_t)word < 0) {
-		rx->have = 0;
-		*pid = -(int32_t)word;
-		return word == RESTORE_FINISHED ? RESTORE_DONE : RESTORE_ZOMBIE;
-	}
-	if (!word)
-		return -EPROTO;
-	n = receive(conn, &dummy, sizeof(dummy), &fd, sender);
-	if (n < 0)
-		return (int)n;
-	if (n == 0 || fd < 0)
-		return -EPROTO;
-	rx->have = 0;
+	*uffd = -1;
+	unpack(rx, uffd);
+	word = rx->word;
 	*pid = (pid_t)word;
-	*uffd = TAKE_FD(fd);
-	return RESTORE_PROCESS;
+	if (word == RESTORE_FINISHED)
+		return RESTORE_DONE;
+	if ((int32_t)word < 0) {
+		*pid = -(int32_t)word;
+		return RESTORE_ZOMBIE;
+	}
+	if (*uffd < 0) {
+		n = receive(conn, rx, &rx->carrier, sizeof(rx->carrier));
+		if (n < 0)
+			return (int)n;
+		unpack(rx, uffd);
+	}
+	return *uffd < 0 ? -EPROTO : RESTORE_PROCESS;
+}
+
+void restore_socket_recorded(struct restore_receiver *rx)
+{
+	memset(rx->control, 0, sizeof(rx->control));
+	rx->word = 0;
+	rx->sender = 0;
 }
 
 int restore_socket_connect(const char *work_dir, struct diag *diag)
@@ -225,5 +227,20 @@ int restore_socket_send_zombie(int conn, pid_t pid)
 
 int restore_socket_finish(int conn)
 {
-	return send_word(conn, RESTORE_FINISHED);
+	int ret = send_word(conn, RESTORE_FINISHED), unread;
+
+	/* What the server has not read is not in its hands: with its death the descriptors in the queue would close. */
+	for (;;) {
+		struct pollfd p = { conn, POLLRDHUP, 0 };
+
+		if (ret || ioctl(conn, SIOCOUTQ, &unread))
+			return ret ?: -errno;
+		if (!unread)
+			return 0;
+		if (poll(&p, 1, 0) < 0 && errno != EINTR)
+			return -errno;
+		if (p.revents & (POLLRDHUP | POLLHUP | POLLERR))
+			return -ECONNRESET;
+		usleep(50);
+	}
 }

@@ -43,22 +43,29 @@ int restore_socket_accept(int fd);
 
 enum restore_word { RESTORE_NONE, RESTORE_PROCESS, RESTORE_ZOMBIE, RESTORE_DONE };
 
-/* What has been received of a message; all zero before the first. */
+/*
+ * What has been received of a message; all zero between two messages. When it lies in shared memory, somebody else can
+ * go on where a killed receiver stopped: what the kernel gave is in here, and what is not in here was not taken.
+ */
 struct restore_receiver {
-	uint8_t buf[4];
-	uint32_t have; /* bytes in buf */
+	uint32_t word;
+	int32_t sender; /* pid of the sending process as seen here; 0: unknown */
+	uint8_t control[96] __attribute__((aligned(8)));
+	uint8_t carrier;
 };
 
 /**
- * restore_socket_receive() - Read the next message from a connection that does not block
- * @rx: keeps what is incomplete between calls
+ * restore_socket_receive() - Read the next message from a connection
+ * @rx: keeps it until restore_socket_recorded(); asked again before that, the same message comes out again
  * @pid: set for RESTORE_PROCESS and RESTORE_ZOMBIE
  * @uffd: set for RESTORE_PROCESS, the caller's
- * @sender: set to the pid of the sending process as seen here, 0 if unknown
  *
  * Return: enum restore_word, -EAGAIN until there is more, -ENODATA at the end, -EPROTO, or -errno
  */
-int restore_socket_receive(int conn, struct restore_receiver *rx, pid_t *pid, int *uffd, pid_t *sender);
+int restore_socket_receive(int conn, struct restore_receiver *rx, pid_t *pid, int *uffd);
+
+/** restore_socket_recorded() - The message is dealt with */
+void restore_socket_recorded(struct restore_receiver *rx);
 
 /**
  * restore_socket_connect() - The restore's end
@@ -74,7 +81,13 @@ int restore_socket_send(int conn, pid_t pid, int uffd);
 /** restore_socket_send_zombie() - Announce a process without memory. Return: 0, or -errno */
 int restore_socket_send_zombie(int conn, pid_t pid);
 
-/** restore_socket_finish() - Say that all memory is registered: the drain may start. Return: 0, or -errno */
+/**
+ * restore_socket_finish() - Say that all memory is registered, and wait until the server has read it all
+ *
+ * Only then do the descriptors outlive this process and the connection; let no task run before.
+ *
+ * Return: 0, or -errno (-ECONNRESET: the server is gone)
+ */
 int restore_socket_finish(int conn);
 
 #endif
