@@ -4,10 +4,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* Open addressing, at most half full. Multiplication by an odd constant spreads neighbouring ids. */
+/* Open addressing, at most half full. The upper half of the product is odd times the key: neighbours do not meet. */
 static struct idmap_slot *idmap_slot(const struct idmap *m, uint64_t key)
 {
-	size_t i = (size_t)(key * 0x9E3779B97F4A7C15ULL >> 20);
+	size_t i = (size_t)(key * 0x9E3779B97F4A7C15ULL >> 32);
 
 	for (;; i++) {
 		struct idmap_slot *s = &m->slots[i & (m->cap - 1)];

@@ -33,8 +33,8 @@ struct open_file {
 	FileEntry *entry;
 	pid_t pid; /* where it was seen first */
 	int fd;
-	uint64_t dev, ino, pos;
-	uint32_t flags;
+	uint64_t ino;
+	uint64_t hash;			  /* see files.c */
 	struct open_file *less, *greater; /* search tree */
 };
 

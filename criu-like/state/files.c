@@ -4,8 +4,8 @@
  *
  * Each descriptor is taken with pidfd_getfd(2), so that one can ask about it here without running anything in the
  * process. Whether two descriptors lead to one open file is asked of kcmp(2). Its answer is an order, so the open files
- * stand in a search tree: sorted by device, inode, flags and position first (no system call), by the kernel's order
- * then. That order is random in memory addresses, so the tree stays flat without being balanced.
+ * stand in a search tree: sorted by a hash of device, inode, flags and position first (no system call), by the kernel's
+ * order then. Both orders are as good as random, so the tree stays flat without being balanced.
  */
 #include "criu-like/state/files.h"
 
@@ -76,18 +76,28 @@ int file_owner(struct seen *s, FownEntry **out)
 	return 0;
 }
 
-/* @order: set to below, at or above zero */
-static int compare_seen(const struct seen *s, const struct open_file *f, int *order)
+/* What must be the same in descriptors of one open file, mixed into a number. */
+static uint64_t hash_file(const struct seen *s)
 {
-	const uint64_t a[] = { s->st.st_dev, s->st.st_ino, s->flags, s->info.pos };
-	const uint64_t b[] = { f->dev, f->ino, f->flags, f->pos };
+	const uint64_t parts[] = { s->st.st_dev, s->st.st_ino, s->flags, s->info.pos };
+	uint64_t h = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		h = (h ^ parts[i]) * 0x9E3779B97F4A7C15ULL;
+		h ^= h >> 32;
+	}
+	return h;
+}
+
+/* @order: set to below, at or above zero */
+static int compare_seen(const struct seen *s, uint64_t hash, const struct open_file *f, int *order)
+{
 	int ret;
 
-	for (size_t i = 0; i < ARRAY_SIZE(a); i++)
-		if (a[i] != b[i]) {
-			*order = a[i] < b[i] ? -1 : 1;
-			return 0;
-		}
+	if (hash != f->hash) {
+		*order = hash < f->hash ? -1 : 1;
+		return 0;
+	}
 	ret = kcmp_file(s->p->pid, s->fd, f->pid, f->fd);
 	if (ret < 0)
 		return file_fail(s, -ret, "kcmp");
@@ -99,10 +109,11 @@ static int compare_seen(const struct seen *s, const struct open_file *f, int *or
 static int find_file(struct seen *s, struct open_file ***link)
 {
 	struct open_file **at = &s->d->files->root;
+	uint64_t hash = hash_file(s);
 	int order = 0, ret;
 
 	while (*at) {
-		ret = compare_seen(s, *at, &order);
+		ret = compare_seen(s, hash, *at, &order);
 		if (ret < 0)
 			return ret;
 		if (!order)
@@ -175,10 +186,8 @@ static int dump_new(struct seen *s, struct open_file **link)
 		return ret;
 	f->pid = s->p->pid;
 	f->fd = s->fd;
-	f->dev = s->st.st_dev;
 	f->ino = s->st.st_ino;
-	f->pos = s->info.pos;
-	f->flags = s->flags;
+	f->hash = hash_file(s);
 	*link = f;
 	return kind->dump(s, f->entry);
 }
