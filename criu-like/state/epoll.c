@@ -235,6 +235,7 @@ const struct file_kind epoll_kind = {
 	.name = "epoll instance",
 	.member = offsetof(FileEntry, epfd),
 	.owner = offsetof(EventpollFileEntry, fown),
+	.flags = offsetof(EventpollFileEntry, flags),
 	.match = epoll_match,
 	.dump = epoll_dump,
 	.peers = epoll_peers,

@@ -52,6 +52,7 @@ const struct file_kind eventfd_kind = {
 	.name = "eventfd",
 	.member = offsetof(FileEntry, efd),
 	.owner = offsetof(EventfdFileEntry, fown),
+	.flags = offsetof(EventfdFileEntry, flags),
 	.match = eventfd_match,
 	.dump = eventfd_dump,
 	.open = eventfd_open,

@@ -110,6 +110,7 @@ struct file_kind {
 	const char *name; /* for messages */
 	size_t member;	  /* offset of its message's address in FileEntry */
 	size_t owner;	  /* offset of the FownEntry's address in the message; 0: elsewhere or none */
+	size_t flags;	  /* offset of the O_* flags in the message, where there is an owner */
 	bool (*match)(const struct seen *s);
 	int (*dump)(struct seen *s, FileEntry *e);
 	int (*peers)(struct dump *d);

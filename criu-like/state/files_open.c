@@ -266,24 +266,44 @@ int files_open_mapped(struct restore *r, uint32_t id, uint32_t open_flags)
 	return fd;
 }
 
-static void tell_owner(const FdinfoEntry *e, const FownEntry *owner, struct batch *b)
+static uint32_t entry_flags(const struct opened_file *f)
 {
-	struct f_owner_ex ex = { .type = (int)owner->pid_type, .pid = (pid_t)owner->pid };
+	const uint8_t *message = *(uint8_t **)((uint8_t *)f->entry + f->kind->member);
 
-	batch_call(b, BATCH_MUST, SYS_fcntl, e->fd, F_SETOWN_EX, batch_data(b, &ex, sizeof(ex)));
+	return f->kind->flags ? *(const uint32_t *)(message + f->kind->flags) : 0;
+}
+
+/*
+ * The kernel remembers who made himself the owner, so the task is that user for a moment; the saved uid leads back.
+ * O_ASYNC is set last: the kernel remembers the descriptor by which that was done, too, and signals carry it.
+ */
+static void tell_owner(const struct opened_file *f, const FdinfoEntry *e, struct batch *b)
+{
+	const FownEntry *owner = entry_owner(f);
+	struct f_owner_ex ex;
+
+	if (owner && owner->pid) {
+		ex = (struct f_owner_ex){ .type = (int)owner->pid_type, .pid = (pid_t)owner->pid };
+		if (owner->uid || owner->euid)
+			batch_call(b, BATCH_MUST, SYS_setresuid, owner->uid, owner->euid, 0);
+		batch_call(b, BATCH_MUST, SYS_fcntl, e->fd, F_SETOWN_EX, batch_data(b, &ex, sizeof(ex)));
+		if (owner->uid || owner->euid)
+			batch_call(b, BATCH_MUST, SYS_setresuid, 0, 0, 0);
+	}
+	if (entry_flags(f) & O_ASYNC)
+		batch_call(b, BATCH_MUST, SYS_fcntl, e->fd, F_SETFL, entry_flags(f));
 }
 
 /* What the task itself has to do for an open file, by its first descriptor. */
 static int tell_file(struct restore *r, struct process *p, const FdinfoEntry *e, struct batch *b)
 {
 	struct opened_file *f = opener_file(r, e->id);
-	const FownEntry *owner = entry_owner(f);
 
 	if (f->told == p)
 		return 0;
 	f->told = p;
-	if (f->first == p && owner && owner->pid)
-		tell_owner(e, owner, b);
+	if (f->first == p)
+		tell_owner(f, e, b);
 	return f->kind->tell ? f->kind->tell(r, p, e, f, b) : 0;
 }
 
@@ -328,7 +348,7 @@ void files_room(const struct restore *r, const struct process *p, size_t *record
 	}
 	for (size_t i = 0; i < p->nr_fds; i++) {
 		const struct opened_file *f = opener_file(r, p->fds[i]->id);
-		size_t nr = 1 + (f->kind->records ? f->kind->records(f->entry) : 0);
+		size_t nr = 4 + (f->kind->records ? f->kind->records(f->entry) : 0);
 
 		*records += nr;
 		*bytes += 32 * nr;

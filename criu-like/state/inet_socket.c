@@ -310,6 +310,7 @@ const struct file_kind inet_socket_kind = {
 	.name = "IP socket",
 	.member = offsetof(FileEntry, isk),
 	.owner = offsetof(InetSkEntry, fown),
+	.flags = offsetof(InetSkEntry, flags),
 	.match = inet_match,
 	.dump = inet_dump,
 	.open = inet_open,

@@ -328,6 +328,7 @@ const struct file_kind memfd_kind = {
 	.name = "memfd",
 	.member = offsetof(FileEntry, memfd),
 	.owner = offsetof(MemfdFileEntry, fown),
+	.flags = offsetof(MemfdFileEntry, flags),
 	.match = memfd_match,
 	.dump = memfd_dump,
 	.write = memfd_write,

@@ -392,6 +392,7 @@ const struct file_kind pipe_kind = {
 	.name = "pipe",
 	.member = offsetof(FileEntry, pipe),
 	.owner = offsetof(PipeEntry, fown),
+	.flags = offsetof(PipeEntry, flags),
 	.match = pipe_match,
 	.dump = pipe_dump,
 	.peers = pipe_peers,

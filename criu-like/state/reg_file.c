@@ -320,6 +320,7 @@ const struct file_kind reg_file_kind = {
 	.name = "file",
 	.member = offsetof(FileEntry, reg),
 	.owner = offsetof(RegFileEntry, fown),
+	.flags = offsetof(RegFileEntry, flags),
 	.match = reg_match,
 	.dump = reg_dump,
 	.write = ghost_write,

@@ -46,6 +46,7 @@ const struct file_kind signalfd_kind = {
 	.name = "signalfd",
 	.member = offsetof(FileEntry, sgfd),
 	.owner = offsetof(SignalfdEntry, fown),
+	.flags = offsetof(SignalfdEntry, flags),
 	.match = signalfd_match,
 	.dump = signalfd_dump,
 	.open = signalfd_open,

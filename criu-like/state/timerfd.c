@@ -88,6 +88,7 @@ const struct file_kind timerfd_kind = {
 	.name = "timerfd",
 	.member = offsetof(FileEntry, tfd),
 	.owner = offsetof(TimerfdEntry, fown),
+	.flags = offsetof(TimerfdEntry, flags),
 	.match = timerfd_match,
 	.dump = timerfd_dump,
 	.open = timerfd_open,

@@ -491,6 +491,7 @@ const struct file_kind unix_socket_kind = {
 	.name = "UNIX socket",
 	.member = offsetof(FileEntry, usk),
 	.owner = offsetof(UnixSkEntry, fown),
+	.flags = offsetof(UnixSkEntry, flags),
 	.match = unix_match,
 	.dump = unix_dump,
 	.peers = unix_peers,
