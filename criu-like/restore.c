@@ -413,11 +413,19 @@ static int let_go(struct process *p)
 	return ret;
 }
 
-/* The point of no return: from here on the tree is on its own. */
+/*
+ * The point of no return: from here on the tree is on its own. A signal that came before still ends the restore, and
+ * one that comes later does not.
+ */
 static int stage_go(struct restore *r)
 {
-	int ret = write_pidfile(r);
+	sigset_t pending;
+	int ret;
 
+	if (!sigpending(&pending) &&
+	    (sigismember(&pending, SIGINT) || sigismember(&pending, SIGTERM) || sigismember(&pending, SIGHUP)))
+		return diag_fail(r->diag, EINTR, "interrupted by a signal; nothing is left of the tree");
+	ret = write_pidfile(r);
 	for (size_t i = r->tree.nr; !ret && i-- > 0;)
 		ret = r->tree.procs[i]->zombie ? 0 : let_go(r->tree.procs[i]);
 	if (ret && ret != -ESRCH)
@@ -497,9 +505,10 @@ int restore_run(const struct restore_options *opt, struct diag *diag, int *statu
 		kill_all(&r);
 	files_close(&r);
 	shmem_close(&r);
-	sigprocmask(SIG_SETMASK, &before, NULL);
-	if (!ret && !opt->detach && !opt->sibling)
+	if (!ret && !opt->detach && !opt->sibling) {
+		sigprocmask(SIG_SETMASK, &before, NULL);
 		ret = wait_for_root(&r, status);
+	}
 	free_all(&r);
 	return ret;
 }

@@ -66,7 +66,7 @@ static int service(const struct lazy_options *opt, struct shared *sh, struct dia
 	if (sh->listen_fd >= 0)
 		restore_socket_unlink(opt->work_dir, sh->listen_fd);
 	diag_info(diag, "%s", stats_summary(sh, text));
-	if (opt->summary && !opt->daemon)
+	if (!ret && opt->summary && !opt->daemon)
 		puts(text);
 	return ret ?: stats;
 }

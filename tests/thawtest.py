@@ -164,6 +164,18 @@ def wait_drained(root):
             failed[pid] = os.waitstatus_to_exitcode(status)
 
 
+def nothing_left(why, but=()):
+    """After a failed restore: all its processes have ended, at the latest in a moment."""
+    def ended():
+        while children() - set(but) and os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+        return not children() - set(but)
+    try:
+        wait_until("the end", ended, 10)
+    except Failure:
+        raise Failure(f"{why}: processes are left\n{proc_report()}\nfail: {why}: processes are left") from None
+
+
 def wait_until(what, condition, seconds=30):
     """For states that nothing announces."""
     end = time.monotonic() + seconds
