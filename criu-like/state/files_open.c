@@ -295,11 +295,11 @@ static void tell_owner(const struct opened_file *f, const FdinfoEntry *e, struct
 }
 
 /* What the task itself has to do for an open file, by its first descriptor. */
-static int tell_file(struct restore *r, struct process *p, const FdinfoEntry *e, struct batch *b)
+static int tell_file(struct restore *r, struct process *p, const FdinfoEntry *e, bool epoll, struct batch *b)
 {
 	struct opened_file *f = opener_file(r, e->id);
 
-	if (f->told == p)
+	if (f->told == p || (f->kind == &epoll_kind) != epoll)
 		return 0;
 	f->told = p;
 	if (f->first == p)
@@ -327,8 +327,8 @@ int files_tell(struct restore *r, struct process *p, struct batch *b)
 		batch_call(b, BATCH_MUST, SYS_dup3, (uint64_t)opener_file(r, e->id)->fd, e->fd,
 			   e->flags & FD_CLOEXEC ? O_CLOEXEC : 0);
 	}
-	for (size_t i = 0; i < p->nr_fds; i++) {
-		int ret = tell_file(r, p, p->fds[i], b);
+	for (size_t i = 0; i < 2 * p->nr_fds; i++) { /* epoll instances when all their targets are there */
+		int ret = tell_file(r, p, p->fds[i % p->nr_fds], i >= p->nr_fds, b);
 
 		if (ret < 0)
 			return ret;

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * pidfd_open(2), for processes of the tree. They are born after the restorer has opened all files, so each task opens
+ * its own; until then something else holds the descriptors. (Of what open files share, a pidfd has only O_NONBLOCK.)
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/arena.h"
+#include "criu-like/state/file_kind.h"
+
+static bool pidfd_match(const struct seen *s)
+{
+	return !strcmp(s->link, "anon_inode:[pidfd]") || !strncmp(s->link, "pidfd:", 6);
+}
+
+static int pidfd_dump(struct seen *s, FileEntry *fe)
+{
+	PidfdEntry *e = arena_alloc(s->d->arena, sizeof(*e));
+
+	if (!e)
+		return no_memory(s->d->diag);
+	pidfd_entry__init(e);
+	e->id = fe->id;
+	e->ino = (uint32_t)s->st.st_ino;
+	e->flags = s->flags;
+	e->nspid = s->info.pid;
+	fe->pidfd = e;
+	for (size_t i = 0; i < s->d->tree.nr; i++)
+		if (s->d->tree.procs[i]->pid == s->info.pid)
+			return file_owner(s, &e->fown);
+	return file_refuse(s, "a pidfd",
+			   s->info.pid > 0 ? "its process is not in the tree; close it, or dump the tree that has it"
+					   : "its process has ended; close it");
+}
+
+static int pidfd_placeholder(struct restore *r, struct opened_file *f)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return opener_fail(r, errno, f, "opening /dev/null");
+	f->fd = opener_keep(r, fd);
+	return f->fd < 0 ? f->fd : 0;
+}
+
+/* The new descriptor is none of the process's: those are all taken. It is closed with the rest. */
+static int pidfd_tell(struct restore *r, struct process *p, const FdinfoEntry *fde, struct opened_file *f,
+		      struct batch *b)
+{
+	const PidfdEntry *e = f->entry->pidfd;
+	size_t made = batch_call(b, BATCH_MUST, SYS_pidfd_open, (uint64_t)e->nspid, e->flags & (O_NONBLOCK | O_EXCL));
+	size_t moved = batch_call(b, BATCH_MUST, SYS_dup3, 0, fde->fd, fde->flags & FD_CLOEXEC ? O_CLOEXEC : 0);
+
+	batch_store(b, made, moved, 0);
+	for (size_t i = 0; i < p->nr_fds; i++)
+		if (p->fds[i]->id == f->entry->id && p->fds[i] != fde)
+			batch_call(b, BATCH_MUST, SYS_dup3, fde->fd, p->fds[i]->fd,
+				   p->fds[i]->flags & FD_CLOEXEC ? O_CLOEXEC : 0);
+	return 0;
+}
+
+static size_t pidfd_records(const FileEntry *fe)
+{
+	return 2;
+}
+
+const struct file_kind pidfd_kind = {
+	.type = FD_TYPES__PIDFD,
+	.name = "pidfd",
+	.member = offsetof(FileEntry, pidfd),
+	.owner = offsetof(PidfdEntry, fown),
+	.flags = offsetof(PidfdEntry, flags),
+	.match = pidfd_match,
+	.dump = pidfd_dump,
+	.open = pidfd_placeholder,
+	.tell = pidfd_tell,
+	.records = pidfd_records,
+};
