@@ -21,6 +21,10 @@ class Client:
         self.file = self.socket.makefile("rb")
 
     def close(self):
+        """When this returns, the server has closed its end too."""
+        self.socket.sendall(self.encode("QUIT"))
+        while self.file.read(4096):
+            pass
         self.file.close()
         self.socket.close()
 

@@ -85,11 +85,17 @@ class Tool:
             os.unlink(pidfile)
         if lazy:
             options = ("--lazy-pages", *options)
-            if not self.own_server:
+            if self.own_server:
+                options = ("--stats", self.stats_file(images), *options)
+            else:
                 self.serve(images)
         self.must("restore", images, "-d", "--pidfile", pidfile, *options)
         with open(pidfile) as f:
             return int(f.read())
+
+    @staticmethod
+    def stats_file(images):
+        return os.path.join(images, "lazy-pages.json")
 
     def serve(self, images, *options):
         """Start a lazy-pages server of its own and wait until it listens. Returns its pid."""
