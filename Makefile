@@ -18,7 +18,7 @@ MAKEFLAGS += -j$(shell nproc)
 endif
 
 BUILD_PACKAGES := gcc libc6-dev binutils pkg-config protobuf-c-compiler libprotobuf-c-dev libnl-3-dev libnl-idiag-3-dev \
-	libbsd-dev zlib1g-dev libjson-c-dev scdoc
+	libbsd-dev zlib1g-dev libjson-c-dev libxxhash-dev scdoc
 DEMO_PACKAGES := python3-minimal libpython3-stdlib redis-server
 TEST_PACKAGES := $(DEMO_PACKAGES) util-linux libcmocka-dev libasan8 libubsan1 libtsan2 criu nginx-light
 LINT_PACKAGES := clang-tidy clang-format cppcheck codespell
@@ -36,7 +36,7 @@ ALL_CFLAGS = $(BASE_CFLAGS) -I$(B)/gen $(SANFLAGS) $(PKG_CFLAGS)
 
 PROTOS := $(wildcard images/proto/*.proto)
 GEN := $(PROTOS:images/proto/%.proto=$(B)/gen/%.pb-c.c)
-LIB_SRC := $(wildcard common/*.c images/*.c lazy-pages/*.c lazy-pages/*/*.c \
+LIB_SRC := $(wildcard common/*.c images/*.c images/arch/$(shell uname -m)/*.c lazy-pages/*.c lazy-pages/*/*.c \
 	criu-like/*.c criu-like/commands/*.c criu-like/inspect/*.c criu-like/inject/*.c \
 	criu-like/inject/arch/$(shell uname -m)/*.[cS] criu-like/state/*.c)
 LIB_SRC := $(filter-out criu-like/thaw.c,$(LIB_SRC))

@@ -120,6 +120,7 @@ struct restore_options {
 	bool sibling;
 	bool lazy;
 	bool shell_job;
+	bool no_verify; /* take pages without comparing their checksums */
 	const char *stats_file;
 };
 

@@ -40,6 +40,7 @@ struct image_dir {
 	int fd;
 	char *path;
 	bool writing;
+	bool trust_pages;
 	pthread_mutex_t lock; /* of what follows */
 	struct temp *temps;
 	size_t nr, cap;
@@ -304,7 +305,8 @@ static bool is_stale(const struct image_dir *dir, const char *name)
 
 	if (kind_pages(name) && !strcmp(name + len - 2, ".d"))
 		return true;
-	return (kind_pages(name) || kind_by_name(name, NULL) != IMG_NR_KINDS) && !find_temp(dir, name);
+	return (kind_pages(name) || kind_sums(name) || kind_by_name(name, NULL) != IMG_NR_KINDS) &&
+	       !find_temp(dir, name);
 }
 
 int image_dir_commit(struct image_dir *dir, struct diag *diag)
@@ -344,6 +346,16 @@ void image_dir_close(struct image_dir *dir)
 	free(dir->temps);
 	free(dir->path);
 	free(dir);
+}
+
+void image_dir_trust_pages(struct image_dir *dir)
+{
+	dir->trust_pages = true;
+}
+
+bool image_dir_trusts_pages(const struct image_dir *dir)
+{
+	return dir->trust_pages;
 }
 
 int image_dir_fd(const struct image_dir *dir)

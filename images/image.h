@@ -89,6 +89,12 @@ int image_dir_commit(struct image_dir *dir, struct diag *diag);
 /** image_dir_close() - End with a directory; what was written and not committed is unlinked; takes NULL */
 void image_dir_close(struct image_dir *dir);
 
+/** image_dir_trust_pages() - Stores of pages that are opened from now on are read without comparing checksums */
+void image_dir_trust_pages(struct image_dir *dir);
+
+/** image_dir_trusts_pages() - Was that said? */
+bool image_dir_trusts_pages(const struct image_dir *dir);
+
 /** image_dir_fd() - The directory's descriptor, owned by @dir */
 int image_dir_fd(const struct image_dir *dir);
 

@@ -179,6 +179,13 @@ bool kind_pages(const char *name)
 	return parse_number(name + 6, 10, ".img", &id) || parse_number(name + 6, 10, ".d", &id);
 }
 
+bool kind_sums(const char *name)
+{
+	uint64_t id;
+
+	return !strncmp(name, "pages-", 6) && parse_number(name + 6, 10, ".sum", &id);
+}
+
 const char *image_name(enum image_kind kind, uint64_t id, char *buf)
 {
 	const struct kind *k = &kinds[kind];

@@ -51,4 +51,7 @@ const char *kind_foreign(uint32_t magic);
 /** kind_pages() - Is this the name of a page store (pages-N.img or pages-N.d)? */
 bool kind_pages(const char *name);
 
+/** kind_sums() - Is this the name of the checksums of a page store (pages-N.sum)? */
+bool kind_sums(const char *name);
+
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/cleanup.h"
@@ -116,6 +117,7 @@ int pagemap_read_from(struct image_reader *r, enum image_kind kind, const char *
 	if (ret == 0)
 		return diag_fail(diag, EPROTO, "%s is truncated: it has no head; get a whole copy", name);
 	map.pages_id = head->pages_id;
+	snprintf(map.name, sizeof(map.name), "%s", name);
 	image_free(head);
 	ret = read_runs(r, name, kind == IMG_PAGEMAP ? ADDRESS_END : OFFSET_END, &map, diag);
 	if (ret)

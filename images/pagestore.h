@@ -15,7 +15,8 @@
  *
  * Stores: "raw" (pages-N.img as CRIU lays it out: the pages of all runs with PE_PRESENT, in order, nothing between) and
  * "files" (a directory pages-N.d, a gzip file for each page, named by its address in hexadecimal). Later ones
- * (compressed blocks, deduplicated, parents) fit behind the same calls.
+ * (compressed blocks, deduplicated, parents) fit behind the same calls. Beside a store is a file with a checksum for
+ * each page, images/sums.h; a page is checked when it is loaded.
  */
 
 /* Flags of a pagemap entry, as in the format. */
@@ -35,6 +36,7 @@ struct pagemap {
 	struct page_run *runs; /* ascending, not overlapping, aligned */
 	size_t nr;
 	uint64_t nr_present; /* pages in the store */
+	char name[64];	     /* of the image that it was read from, for messages */
 };
 
 /**
@@ -80,13 +82,14 @@ int page_writer_create(struct image_dir *dir, const char *store, uint32_t pages_
 
 /**
  * page_writer_put() - Store whole pages
- * @vaddr: address (or offset) of the first
- * @index: its number in the store
- * @data: @nr_pages pages
+ * @runs: which they are; the flags do not matter. Each run's index continues the one before it, so that together they
+ *	are one piece of the store
+ * @nr: runs
+ * @data: the pages of all runs, nothing between
  *
  * Return: 0, or -errno with a sentence
  */
-int page_writer_put(struct page_writer *w, uint64_t vaddr, uint64_t index, const void *data, uint64_t nr_pages);
+int page_writer_put(struct page_writer *w, const struct page_run *runs, size_t nr, const void *data);
 
 /** page_writer_finish() - Flush and close; takes NULL. Return: 0, or -errno with a sentence */
 int page_writer_finish(struct page_writer *w);
@@ -101,6 +104,8 @@ struct page_store;
  * page_store_open() - Open the store of a pagemap, whichever kind it is, and check that it holds all present pages
  * @map: the pagemap, kept by the caller until page_store_close()
  *
+ * Pages will be checked against their checksums, unless there are none or image_dir_trust_pages() was called.
+ *
  * Return: 0, or -errno with a sentence (a missing or short pages file is named)
  */
 int page_store_open(struct image_dir *dir, const struct pagemap *map, struct page_store **out, struct diag *diag);
@@ -113,10 +118,14 @@ int page_store_open(struct image_dir *dir, const struct pagemap *map, struct pag
  * @buf: room for them, used when the store has to decode; page aligned
  * @data: set to @buf, or to the pages in the store's own mapping, valid until page_store_close()
  *
- * Return: 0, or -errno with a sentence that names file and offset
+ * Return: 0, or -errno with a sentence that names file, offset and address (-EBADMSG: a page is not what was written)
  */
 int page_store_get(struct page_store *s, const struct page_run *run, uint64_t skip, uint64_t nr_pages, void *buf,
 		   const void **data, struct diag *diag);
+
+/** page_store_check_sums() - Is the file of checksums itself as it was written? Return: 0, or -EBADMSG with a sentence
+ */
+int page_store_check_sums(const struct page_store *s, struct diag *diag);
 
 /** page_store_prefetch() - Ask for pages to be read into the page cache soon; never fails */
 void page_store_prefetch(struct page_store *s, const struct page_run *run, uint64_t skip, uint64_t nr_pages);

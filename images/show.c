@@ -10,6 +10,7 @@
 #include "common/util.h"
 #include "images/codec.h"
 #include "images/kinds.h"
+#include "images/sums.h"
 #include "images/tree.h"
 
 /* All entries, each with the number of raw bytes behind it where there are any. */
@@ -57,13 +58,51 @@ static struct json_object *count_pages(int dirfd, const char *name)
 	return json_object_new_uint64(nr);
 }
 
+/* The header of a file of checksums, and whether it is whole. */
+static int load_sums(int dirfd, const char *name, const char *path, struct json_object *tree, struct diag *diag)
+{
+	const struct sums_header *head;
+	struct sums *sums;
+	char self[24];
+	int ret = sums_open(dirfd, name, path, &sums, diag);
+
+	if (ret == -ENOENT)
+		return diag_fail(diag, ENOENT, "there is no %s", path);
+	if (ret)
+		return ret;
+	head = sums_head(sums);
+	snprintf(self, sizeof(self), "0x%016llx", (unsigned long long)head->self);
+	json_object_object_add(tree, "version", json_object_new_uint64(head->version));
+	json_object_object_add(tree, "pages_id", json_object_new_uint64(head->pages_id));
+	json_object_object_add(tree, "checksums", json_object_new_uint64(head->nr));
+	json_object_object_add(tree, "own_checksum", json_object_new_string(self));
+	ret = sums_whole(sums, diag);
+	sums_close(sums);
+	return ret;
+}
+
+static int load_image(int dirfd, const char *name, const char *path, enum image_kind kind, bool people,
+		      struct json_object *tree, struct diag *diag)
+{
+	struct json_object *list;
+	struct image_reader *r;
+	int ret = image_open_at(dirfd, name, path, kind, &r, diag);
+
+	if (ret)
+		return ret;
+	json_object_object_add(tree, "magic", json_object_new_string(kind_of(image_reader_kind(r))->name));
+	list = json_object_new_array();
+	json_object_object_add(tree, "entries", list);
+	ret = list ? load_entries(r, list, people) : -ENOMEM;
+	image_close(r);
+	return ret;
+}
+
 /* One file as a tree: what could be read of it, and "error" or "note" on what could not, which is in @diag too. */
 static int load_file(int dirfd, const char *name, const char *path, bool people, struct json_object *tree,
 		     struct diag *diag)
 {
 	const char *base = strrchr(name, '/') ? strrchr(name, '/') + 1 : name;
-	struct json_object *list;
-	struct image_reader *r;
 	int ret;
 
 	json_object_object_add(tree, "file", tree_text(base, strlen(base)));
@@ -71,14 +110,8 @@ static int load_file(int dirfd, const char *name, const char *path, bool people,
 		json_object_object_add(tree, "pages", count_pages(dirfd, name));
 		return 0;
 	}
-	ret = image_open_at(dirfd, name, path, kind_by_name(base, NULL), &r, diag);
-	if (!ret) {
-		json_object_object_add(tree, "magic", json_object_new_string(kind_of(image_reader_kind(r))->name));
-		list = json_object_new_array();
-		json_object_object_add(tree, "entries", list);
-		ret = list ? load_entries(r, list, people) : -ENOMEM;
-		image_close(r);
-	}
+	ret = kind_sums(base) ? load_sums(dirfd, name, path, tree, diag)
+			      : load_image(dirfd, name, path, kind_by_name(base, NULL), people, tree, diag);
 	if (ret)
 		json_object_object_add(tree, ret == -ENOTSUP ? "note" : "error",
 				       tree_text(diag->text, strlen(diag->text)));
@@ -123,7 +156,7 @@ static int is_image(const struct dirent *e)
 {
 	size_t len = strlen(e->d_name);
 
-	return kind_pages(e->d_name) || kind_by_name(e->d_name, NULL) != IMG_NR_KINDS ||
+	return kind_pages(e->d_name) || kind_sums(e->d_name) || kind_by_name(e->d_name, NULL) != IMG_NR_KINDS ||
 	       (len > 4 && e->d_name[0] != '.' && !strcmp(e->d_name + len - 4, ".img"));
 }
 

@@ -4,11 +4,13 @@
 
 #include "images/dir.h"
 #include "images/pagestore.h"
+#include "images/sums.h"
 
 /*
  * A kind of page store: one const table and one file, store_NAME.c. What a store keeps for itself follows the
- * struct page_writer or struct page_store at the start of its own struct. pagestore.c finds the kind and
- * checks the arguments; the operations do as pagestore.h says of the calls with their names.
+ * struct page_writer or struct page_store at the start of its own struct. pagestore.c finds the kind, checks
+ * the arguments, and makes and compares the checksums of pages; the operations do as pagestore.h says of the calls with
+ * their names.
  */
 
 struct page_writer {
@@ -16,12 +18,15 @@ struct page_writer {
 	struct image_dir *dir;
 	struct diag *diag;
 	char name[IMAGE_NAME_MAX]; /* of the file or directory, below @dir */
+	uint32_t pages_id;
+	struct sums_list sums;
 };
 
 struct page_store {
 	const struct store_type *type;
 	const struct pagemap *map;
-	char *path; /* of the file or directory, for messages */
+	char *path;	   /* of the file or directory, for messages */
+	struct sums *sums; /* NULL: pages are not checked */
 };
 
 struct store_type {
@@ -32,7 +37,7 @@ struct store_type {
 
 	/* Start; the common part is filled. On failure nothing is left behind. */
 	int (*create)(struct page_writer *w);
-	int (*put)(struct page_writer *w, uint64_t vaddr, uint64_t index, const void *data, uint64_t nr_pages);
+	int (*put)(struct page_writer *w, const struct page_run *runs, size_t nr, const void *data);
 	/* Give back what the writer holds, all written pages being in the file. Return: 0, or -errno with a sentence */
 	int (*finish)(struct page_writer *w);
 

@@ -67,15 +67,17 @@ static int put_page(struct files_writer *w, z_stream *z, uint64_t vaddr, const v
 	return 0;
 }
 
-static int files_put(struct page_writer *w, uint64_t vaddr, uint64_t index, const void *data, uint64_t nr_pages)
+static int files_put(struct page_writer *w, const struct page_run *runs, size_t nr, const void *data)
 {
+	const char *page = data;
 	z_stream z = { 0 };
 	int ret = 0;
 
 	if (deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) != Z_OK)
 		return diag_fail(w->diag, ENOMEM, "out of memory");
-	for (uint64_t i = 0; !ret && i < nr_pages; i++)
-		ret = put_page((struct files_writer *)w, &z, vaddr + i * PAGE_SIZE, (const char *)data + i * PAGE_SIZE);
+	for (const struct page_run *run = runs; run < runs + nr; run++)
+		for (uint64_t i = 0; !ret && i < run->nr_pages; i++, page += PAGE_SIZE)
+			ret = put_page((struct files_writer *)w, &z, run->vaddr + i * PAGE_SIZE, page);
 	deflateEnd(&z);
 	return ret;
 }

@@ -34,9 +34,11 @@ static int raw_create(struct page_writer *w)
 	return 0;
 }
 
-static int raw_put(struct page_writer *w, uint64_t vaddr, uint64_t index, const void *data, uint64_t nr_pages)
+static int raw_put(struct page_writer *w, const struct page_run *runs, size_t nr, const void *data)
 {
-	int ret = full_pwrite(((struct raw_writer *)w)->fd, data, nr_pages * PAGE_SIZE, (off_t)(index * PAGE_SIZE));
+	uint64_t start = runs[0].index, end = runs[nr - 1].index + runs[nr - 1].nr_pages;
+	int ret =
+		full_pwrite(((struct raw_writer *)w)->fd, data, (end - start) * PAGE_SIZE, (off_t)(start * PAGE_SIZE));
 
 	if (ret)
 		return diag_fail(w->diag, -ret, "cannot write %s/%s: %s", image_dir_path(w->dir), w->name,

@@ -128,8 +128,10 @@ bool check_pagemap(struct verify *v, enum image_kind kind, uint64_t id, struct p
 	}
 	if (page_store_open(v->dir, map, &store, &own))
 		fault(v, "%s: %s", name, own.text);
-	else
+	else {
+		check_pages(v, map, store);
 		page_store_close(store);
+	}
 	for (size_t i = 0; i < map->nr; i++) {
 		if (!(map->runs[i].flags & PE_PARENT) || !faccessat(image_dir_fd(v->dir), "parent", F_OK, 0))
 			continue;

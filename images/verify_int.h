@@ -55,6 +55,9 @@ void *the_entry(struct verify *v, enum image_kind kind, uint64_t id);
 /* Check a pagemap alone, with its pages file. Return: true when @map was filled */
 bool check_pagemap(struct verify *v, enum image_kind kind, uint64_t id, struct pagemap *map);
 
+/* Check what pages there are against their checksums, and those against theirs. */
+void check_pages(struct verify *v, const struct pagemap *map, struct page_store *store);
+
 void load_files(struct verify *v);	/* fill the sets from files.img and the like */
 void check_files(struct verify *v);	/* and follow what leads from one to another */
 void check_processes(struct verify *v); /* follow all that leads from pstree.img */

@@ -101,17 +101,19 @@ static int64_t copy_once(const struct space *sp, uint64_t dst, const void *src, 
 }
 
 /* The page's content cannot be had. Never let the process read zeros there. */
-static int fill_bad(struct filler *f, struct space *sp, const struct piece *p, int error)
+static int fill_bad(struct filler *f, struct space *sp, const struct piece *p, int error, const char *why)
 {
 	int ret = fill_poison(sp->row->uffd, p->dst, PAGE_SIZE);
+	const char *then = "it gets SIGBUS when it touches it";
 
 	if (ret == -EAGAIN || ret == -ESRCH)
 		return ret;
-	if (ret && sp->row->pidfd >= 0)
-		ret = (int)syscall(SYS_pidfd_send_signal, sp->row->pidfd, SIGKILL, NULL, 0) ? -errno : 0;
-	diag_fail(f->diag, -error, "process %d: the page for 0x%lx cannot be read from the images: %s; %s",
-		  sp->row->pid, p->dst, strerror(-error),
-		  ret ? "it could neither be poisoned nor the process be killed" : "it gets SIGBUS when it touches it");
+	if (ret && sp->row->pidfd >= 0 && !syscall(SYS_pidfd_send_signal, sp->row->pidfd, SIGKILL, NULL, 0))
+		then = "it was killed, because the page cannot be poisoned";
+	else if (ret)
+		then = "it could neither be poisoned nor the process be killed";
+	diag_fail(f->diag, -error, "process %d: the page for 0x%lx cannot be had: %s; %s", sp->row->pid, p->dst, why,
+		  then);
 	space_mark(sp, p->run->index + p->skip, 1, &sp->stats->poisoned);
 	return 0;
 }
@@ -162,7 +164,7 @@ static int fill_result(struct filler *f, struct space *sp, struct piece *p, int6
 	case ENOSPC:
 		return -ESRCH;
 	}
-	got = fill_bad(f, sp, p, (int)got);
+	got = fill_bad(f, sp, p, (int)got, strerror((int)-got));
 	if (!got)
 		advance(p, 1);
 	return (int)got;
@@ -175,6 +177,7 @@ int fill_piece(struct filler *f, struct space *sp, struct piece *p, uint32_t ope
 
 	while (p->nr && !ret) {
 		uint64_t slot = p->run->index + p->skip, want;
+		struct diag own; /* of a read that finds a bad page: the ones before it may say so too */
 		const void *data;
 		int error;
 
@@ -184,7 +187,8 @@ int fill_piece(struct filler *f, struct space *sp, struct piece *p, uint32_t ope
 		if (f->pause && __atomic_load_n(f->pause, __ATOMIC_RELAXED))
 			return -ECANCELED;
 		want = space_missing(sp, p->run->index + p->skip, MIN(p->nr, step));
-		error = sp->src->ops->read(sp->src, p->run, p->skip, want, f->buf, &data, f->diag);
+		diag_init(&own, -1, DIAG_ERROR);
+		error = sp->src->ops->read(sp->src, p->run, p->skip, want, f->buf, &data, &own);
 		if (error && want > 1) { /* find the page that is bad */
 			step = want / 2;
 			continue;
@@ -193,7 +197,7 @@ int fill_piece(struct filler *f, struct space *sp, struct piece *p, uint32_t ope
 			return -EAGAIN;
 		if (!error)
 			ret = fill_result(f, sp, p, copy_once(sp, p->dst, data, want * PAGE_SIZE), want, &step, lane);
-		else if (!(ret = fill_bad(f, sp, p, error)))
+		else if (!(ret = fill_bad(f, sp, p, error, own.text)))
 			advance(p, 1);
 		if (gated)
 			gate_leave(&sp->gate);

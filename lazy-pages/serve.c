@@ -514,6 +514,8 @@ static int serve_start(struct server *s)
 
 	if (ret)
 		return ret;
+	if (s->opt->no_verify)
+		image_dir_trust_pages(s->dir);
 	s->nr_jobs = s->opt->workers * JOBS_PER_WORKER;
 	s->jobs = calloc(s->nr_jobs, sizeof(*s->jobs));
 	if (!s->jobs || filler_init(&s->filler, s->diag, NULL))

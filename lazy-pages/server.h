@@ -16,6 +16,7 @@ struct lazy_options {
 	bool daemon;		/* go to the background when listening */
 	unsigned workers;	/* fillers; 0: one a CPU, at most 8 */
 	bool progress;		/* a progress bar on standard error */
+	bool no_verify;		/* take pages without comparing their checksums */
 	bool summary;		/* say at the end, on standard output, what was filled and what is gone */
 };
 

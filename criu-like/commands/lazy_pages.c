@@ -17,13 +17,14 @@ static int usage(FILE *to)
 	      "      --status-fd FD     write a NUL byte there when the server listens\n"
 	      "      --stats FILE       write figures there at the end, as JSON\n"
 	      "      --workers N        threads that fill (default: the CPUs, at most 8)\n"
+	      "      --no-verify        take pages without comparing their checksums\n"
 	      "  -o, --log-file FILE    log\n"
 	      "  -v[N], --verbosity=N   what to log: 0 errors, 1 warnings, 2 information, 3 all\n",
 	      to);
 	return to == stdout ? 0 : 1;
 }
 
-enum { OPT_PIDFILE = 256, OPT_STATUS_FD, OPT_STATS, OPT_WORKERS };
+enum { OPT_PIDFILE = 256, OPT_STATUS_FD, OPT_STATS, OPT_WORKERS, OPT_NO_VERIFY };
 
 static const struct option long_options[] = {
 	{ "images-dir", required_argument, NULL, 'D' },
@@ -33,6 +34,7 @@ static const struct option long_options[] = {
 	{ "status-fd", required_argument, NULL, OPT_STATUS_FD },
 	{ "stats", required_argument, NULL, OPT_STATS },
 	{ "workers", required_argument, NULL, OPT_WORKERS },
+	{ "no-verify", no_argument, NULL, OPT_NO_VERIFY },
 	{ "log-file", required_argument, NULL, 'o' },
 	{ "verbosity", optional_argument, NULL, 'v' },
 	{ "help", no_argument, NULL, 'h' },
@@ -65,6 +67,9 @@ static int set_option(int c, struct lazy_options *opt, struct log_options *log)
 		return 0;
 	case OPT_STATS:
 		opt->stats_file = optarg;
+		return 0;
+	case OPT_NO_VERIFY:
+		opt->no_verify = true;
 		return 0;
 	case OPT_STATUS_FD:
 		if (command_number("--status-fd", optarg, 0, 1 << 20, &n))

@@ -18,6 +18,7 @@ static int usage(FILE *to)
 	      "  -S, --restore-sibling  make the root a child of this command's parent\n"
 	      "      --lazy-pages       let the tree run before its memory has arrived\n"
 	      "      --stats FILE       with --lazy-pages: figures of the server, JSON\n"
+	      "      --no-verify        take pages without comparing their checksums\n"
 	      "  -j, --shell-job        the tree joins the session of this command\n"
 	      "      --pidfile FILE     write the pid of the root there\n"
 	      "  -o, --log-file FILE    log to this file, in the work directory\n"
@@ -26,7 +27,7 @@ static int usage(FILE *to)
 	return to == stdout ? 0 : 1;
 }
 
-enum { OPT_LAZY = 256, OPT_STATS, OPT_PIDFILE };
+enum { OPT_LAZY = 256, OPT_STATS, OPT_NO_VERIFY, OPT_PIDFILE };
 
 static const struct option options[] = {
 	{ "images-dir", required_argument, NULL, 'D' },
@@ -35,6 +36,7 @@ static const struct option options[] = {
 	{ "restore-sibling", no_argument, NULL, 'S' },
 	{ "lazy-pages", no_argument, NULL, OPT_LAZY },
 	{ "stats", required_argument, NULL, OPT_STATS },
+	{ "no-verify", no_argument, NULL, OPT_NO_VERIFY },
 	{ "shell-job", no_argument, NULL, 'j' },
 	{ "pidfile", required_argument, NULL, OPT_PIDFILE },
 	{ "log-file", required_argument, NULL, 'o' },
@@ -67,6 +69,9 @@ static int parse(int argc, char **argv, struct restore_options *opt, struct log_
 			break;
 		case OPT_STATS:
 			opt->stats_file = optarg;
+			break;
+		case OPT_NO_VERIFY:
+			opt->no_verify = true;
 			break;
 		case 'j':
 			opt->shell_job = true;

@@ -2,9 +2,10 @@
 /*
  * Copying pages into a store.
  *
- * The ranges are cut into pieces of at most PIECE bytes. Each worker takes the next piece, reads it and drops zero
- * pages. The pages' numbers in the store must ascend with their addresses, so workers pass a turn: in the order of
- * the pieces each appends its runs to the pagemap, which gives the numbers, and then writes without holding the turn.
+ * The ranges are cut into pieces of at most PIECE bytes. Each worker takes the next piece, reads it, drops zero pages
+ * and moves the others together. The pages' numbers in the store must ascend with their addresses, so workers pass a
+ * turn: in the order of the pieces each appends its runs to the pagemap, which gives the numbers, and then writes
+ * without holding the turn. The runs of a piece have consecutive numbers, so that a store can write it at once.
  */
 #include "criu-like/state/page_copy.h"
 
@@ -20,14 +21,6 @@
 #define PIECE_RUNS 128		   /* ranges a piece may touch */
 #define WORTH_A_THREAD (8UL << 20) /* bytes */
 
-struct piece_run {
-	uint64_t start; /* address */
-	uint64_t index; /* in the store */
-	size_t nr;	/* pages */
-	size_t at;	/* first page in the buffer */
-	uint32_t flags;
-};
-
 struct copier {
 	struct page_copy *copy;
 	pthread_mutex_t lock;
@@ -39,12 +32,13 @@ struct copier {
 };
 
 struct piece {
-	uint8_t *buf;
+	uint8_t *buf; /* the pages of the runs, nothing between */
 	size_t number;
 	struct copy_range part[PIECE_RUNS];
 	size_t nr_parts;
-	struct piece_run run[PIECE / PAGE_SIZE];
+	struct page_run run[PIECE / PAGE_SIZE];
 	size_t nr_runs;
+	size_t nr_pages; /* in the runs */
 };
 
 /* With the lock held: the next piece, as parts of ranges. */
@@ -80,36 +74,42 @@ static bool page_is_zero(const uint8_t *page)
 	return !w[0] && !memcmp(page, page + sizeof(*w), PAGE_SIZE - sizeof(*w));
 }
 
-/* One part was read to @page of the buffer: note its runs of pages to keep. */
-static void note_runs(struct piece *piece, const struct copy_range *part, size_t page)
+/* One part was read to the end of what is kept: note its runs of pages to keep. */
+static void note_runs(struct piece *piece, const struct copy_range *part)
 {
-	struct piece_run *run = NULL;
+	uint8_t *page = piece->buf + piece->nr_pages * PAGE_SIZE;
+	struct page_run *run = NULL;
 
-	for (uint64_t addr = part->start; addr < part->end; addr += PAGE_SIZE, page++) {
-		if (part->skip_zero && page_is_zero(piece->buf + page * PAGE_SIZE)) {
+	for (uint64_t addr = part->start; addr < part->end; addr += PAGE_SIZE, page += PAGE_SIZE) {
+		uint8_t *to = piece->buf + piece->nr_pages * PAGE_SIZE;
+
+		if (part->skip_zero && page_is_zero(page)) {
 			run = NULL;
 			continue;
 		}
 		if (!run) {
 			run = &piece->run[piece->nr_runs++];
-			*run = (struct piece_run){ .start = addr, .at = page, .flags = part->flags };
+			*run = (struct page_run){ .vaddr = addr, .flags = part->flags };
 		}
-		run->nr++;
+		run->nr_pages++;
+		piece->nr_pages++;
+		if (to != page)
+			memcpy(to, page, PAGE_SIZE);
 	}
 }
 
 static int read_piece(struct page_copy *copy, struct piece *piece)
 {
-	size_t page = 0;
-
 	piece->nr_runs = 0;
+	piece->nr_pages = 0;
 	for (size_t i = 0; i < piece->nr_parts; i++) {
 		const struct copy_range *part = &piece->part[i];
 		size_t len = part->end - part->start;
-		ssize_t got = full_pread(copy->fd, piece->buf + page * PAGE_SIZE, len, (off_t)part->start);
+		uint8_t *to = piece->buf + piece->nr_pages * PAGE_SIZE;
+		ssize_t got = full_pread(copy->fd, to, len, (off_t)part->start);
 
 		if (copy->is_file && got >= 0 && got + (ssize_t)PAGE_SIZE > (ssize_t)len) {
-			memset(piece->buf + page * PAGE_SIZE + got, 0, len - (size_t)got);
+			memset(to + got, 0, len - (size_t)got);
 			got = (ssize_t)len;
 		}
 		if (got != (ssize_t)len)
@@ -117,8 +117,7 @@ static int read_piece(struct page_copy *copy, struct piece *piece)
 					 "cannot read the memory of %s at 0x%llx: %s", copy->what,
 					 (unsigned long long)part->start,
 					 got < 0 ? strerror((int)-got) : "it ends there");
-		note_runs(piece, part, page);
-		page += len / PAGE_SIZE;
+		note_runs(piece, part);
 	}
 	return 0;
 }
@@ -127,25 +126,13 @@ static int read_piece(struct page_copy *copy, struct piece *piece)
 static int number_runs(struct page_copy *copy, struct piece *piece)
 {
 	for (size_t i = 0; i < piece->nr_runs; i++) {
-		struct piece_run *run = &piece->run[i];
+		struct page_run *run = &piece->run[i];
 
 		run->index = copy->map->nr_present;
-		if (pagemap_append(copy->map, run->start, run->nr, run->flags))
+		if (pagemap_append(copy->map, run->vaddr, run->nr_pages, run->flags))
 			return -ENOMEM;
 	}
 	return 0;
-}
-
-static int write_runs(struct page_copy *copy, struct piece *piece)
-{
-	int ret = 0;
-
-	for (size_t i = 0; !ret && i < piece->nr_runs; i++) {
-		struct piece_run *run = &piece->run[i];
-
-		ret = page_writer_put(copy->out, run->start, run->index, piece->buf + run->at * PAGE_SIZE, run->nr);
-	}
-	return ret;
 }
 
 static int do_piece(struct copier *c, struct piece *piece)
@@ -160,7 +147,7 @@ static int do_piece(struct copier *c, struct piece *piece)
 	c->turn++;
 	pthread_cond_broadcast(&c->turned);
 	pthread_mutex_unlock(&c->lock);
-	return ret ? ret : write_runs(c->copy, piece);
+	return ret ? ret : page_writer_put(c->copy->out, piece->run, piece->nr_runs, piece->buf);
 }
 
 static void *copy_worker(void *arg)

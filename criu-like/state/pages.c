@@ -258,11 +258,10 @@ int pages_restore(struct restore *r, struct process *p, bool lazy)
 	for (size_t i = 0; !ret && i < p->pagemap.nr; i++)
 		if (p->pagemap.runs[i].flags & (PE_PRESENT | PE_LAZY | PE_PARENT))
 			ret = add_run(&f, &p->pagemap.runs[i], lazy);
-	if (!ret && f.nr) {
+	if (!ret)
 		ret = page_store_open(r->dir, &p->pagemap, &f.store, r->diag);
-		if (!ret)
-			ret = run_jobs(&f);
-	}
+	if (!ret)
+		ret = run_jobs(&f);
 	if (!ret)
 		diag_info(r->diag, "Filled %llu pages of process %d", (unsigned long long)f.pages, p->pid);
 	page_store_close(f.store);

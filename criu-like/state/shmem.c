@@ -203,8 +203,7 @@ static int fill_object(struct restore *r, uint64_t shmid, uint64_t size, uint8_t
 
 	if (ret)
 		return ret;
-	if (map.nr_present)
-		ret = page_store_open(r->dir, &map, &store, r->diag);
+	ret = page_store_open(r->dir, &map, &store, r->diag);
 	for (size_t i = 0; !ret && i < map.nr; i++) {
 		const struct page_run *run = &map.runs[i];
 		const void *data;

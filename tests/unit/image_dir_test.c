@@ -51,11 +51,11 @@ static void test_abort(void **state)
 	assert_int_equal(image_create(dir, IMG_CORE, 1, &w, &f->diag), 0);
 	image_abandon(w);
 	assert_int_equal(page_writer_create(dir, "files", 1, &pages, &f->diag), 0);
-	assert_int_equal(page_writer_put(pages, 0x1000, 0, f, 0), 0);
+	assert_int_equal(page_writer_put(pages, &(struct page_run){ .vaddr = 0x1000 }, 1, f), 0);
 	assert_int_equal(page_writer_finish(pages), 0);
 	assert_int_equal(page_writer_create(dir, "raw", 2, &pages, &f->diag), 0);
 	page_writer_abandon(pages);
-	assert_int_equal(count_files(f), 3);
+	assert_int_equal(count_files(f), 4);
 	assert_false(there(f, "inventory.img"));
 	assert_true(image_exists(dir, IMG_FS, 1));
 	assert_false(image_exists(dir, IMG_CORE, 1));
@@ -225,7 +225,7 @@ static int write_too_much(struct fixture *f, bool pages)
 	if (pages) {
 		ret = page_writer_create(dir, "raw", 1, &p, &f->diag);
 		if (!ret)
-			ret = page_writer_put(p, 0, 0, data, 64);
+			ret = page_writer_put(p, &(struct page_run){ .nr_pages = 64 }, 1, data);
 		page_writer_abandon(p);
 	} else {
 		ret = image_create(dir, IMG_PIPES_DATA, 0, &w, &f->diag);

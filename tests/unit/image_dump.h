@@ -117,9 +117,9 @@ static inline void fill_memory(struct dump *d)
 	d->pages = 5;
 	assert_int_equal(pagemap_append(&d->map, 0x40f000, 3, PE_PRESENT), 0); /* across two mappings */
 	assert_int_equal(pagemap_append(&d->map, 0x413000, 2, PE_PRESENT), 0);
-	d->shmem.pages_id = 1;
+	d->shmem.pages_id = 2;
 	assert_int_equal(pagemap_append(&d->shmem, 0, 2, PE_PRESENT), 0);
-	d->anon.pages_id = 1;
+	d->anon.pages_id = 3;
 	assert_int_equal(pagemap_append(&d->anon, 0, 1, PE_PRESENT), 0);
 }
 
@@ -235,10 +235,24 @@ static inline void put_array(struct fixture *f, struct image_dir *dir, const str
 #define PUT(kind, id, msg) put_array(f, dir, d, kind, id, &(msg), 1, 0)
 #define PUT_ALL(kind, id, array) put_array(f, dir, d, kind, id, array, ARRAY_SIZE(array), sizeof((array)[0]))
 
-static inline void write_dump(struct fixture *f, struct dump *d)
+static inline void put_pages(struct fixture *f, struct image_dir *dir, uint32_t pages_id, uint64_t nr)
 {
 	static const uint8_t page[PAGE_SIZE];
-	struct page_writer *pages;
+	struct page_writer *w;
+
+	if (!nr)
+		return;
+	assert_int_equal(page_writer_create(dir, "raw", pages_id, &w, &f->diag), 0);
+	for (uint64_t i = 0; i < nr; i++) {
+		struct page_run run = { .nr_pages = 1, .index = i };
+
+		assert_int_equal(page_writer_put(w, &run, 1, page), 0);
+	}
+	assert_int_equal(page_writer_finish(w), 0);
+}
+
+static inline void write_dump(struct fixture *f, struct dump *d)
+{
 	struct image_dir *dir;
 
 	assert_int_equal(image_dir_create(f->path, &dir, &f->diag), 0);
@@ -267,12 +281,9 @@ static inline void write_dump(struct fixture *f, struct dump *d)
 		assert_int_equal(pagemap_write(dir, IMG_PAGEMAP_SHMEM, 10, &d->anon, &f->diag), 0);
 	if (!d->skip[IMG_PAGEMAP_SHMEM])
 		assert_int_equal(pagemap_write(dir, IMG_PAGEMAP_SHMEM, 9, &d->shmem, &f->diag), 0);
-	if (d->pages) {
-		assert_int_equal(page_writer_create(dir, "raw", 1, &pages, &f->diag), 0);
-		for (uint64_t i = 0; i < d->pages; i++)
-			assert_int_equal(page_writer_put(pages, 0, i, page, 1), 0);
-		assert_int_equal(page_writer_finish(pages), 0);
-	}
+	put_pages(f, dir, 1, d->pages);
+	put_pages(f, dir, 2, 2);
+	put_pages(f, dir, 3, 1);
 	assert_int_equal(image_dir_commit(dir, &f->diag), 0);
 	image_dir_close(dir);
 	pagemap_free(&d->map);

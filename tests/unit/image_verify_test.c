@@ -85,7 +85,7 @@ static const struct {
 	{ no_ghost, 1, "ghost-file-1a.img, is missing" },
 	{ no_memfd, 1, "file 4 is memfd 44" },
 	{ no_tty, 1, "file 5 is terminal 55" },
-	{ no_pages, 3, "no pages-1.img" },
+	{ no_pages, 1, "no pages-1.img" },
 	{ few_pages, 1, "pages-1.img is truncated: it holds 4 pages of 5" },
 	{ thread, 1, "core-109.img is missing" },
 	{ orphan, 1, "the parent of process 102, 77" },

@@ -79,11 +79,11 @@ static inline void rig_write_images(struct rig *r)
 		const struct page_run *run = &r->map.runs[i];
 
 		for (uint64_t p = 0; p < run->nr_pages && (run->flags & PE_PRESENT); p++) {
-			uint64_t addr = run->vaddr + p * PAGE_SIZE;
+			struct page_run one = { run->vaddr + p * PAGE_SIZE, 1, run->index + p, run->flags };
 
 			for (unsigned k = 0; k < RIG_WORDS; k++)
-				buf[k] = rig_pattern(addr, k);
-			assert_int_equal(page_writer_put(w, addr, run->index + p, buf, 1), 0);
+				buf[k] = rig_pattern(one.vaddr, k);
+			assert_int_equal(page_writer_put(w, &one, 1, buf), 0);
 		}
 	}
 	assert_int_equal(page_writer_finish(w), 0);

@@ -100,8 +100,10 @@ static void *put_some(void *arg)
 		const struct page_run *run = &p->map->runs[i];
 
 		for (uint64_t n = p->nr; (run->flags & PE_PRESENT) && n < run->nr_pages; n += THREADS) {
-			fill(run->vaddr + n * PAGE_SIZE, page);
-			if (page_writer_put(p->w, run->vaddr + n * PAGE_SIZE, run->index + n, page, 1))
+			struct page_run one = { run->vaddr + n * PAGE_SIZE, 1, run->index + n, 0 };
+
+			fill(one.vaddr, page);
+			if (page_writer_put(p->w, &one, 1, page))
 				return (void *)1;
 		}
 	}
