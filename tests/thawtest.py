@@ -47,7 +47,7 @@ def tail(path, lines=8):
 
 
 class Tool:
-    """Thaw, or a CRIU to compare with: the command line is the same, but CRIU's lazy-pages server is started by hand."""
+    """Thaw, or a CRIU to compare with: the command line is the same, but CRIU's server is started by hand."""
 
     def __init__(self, path=THAW, verbosity=4):
         self.path, self.verbosity = path, verbosity
@@ -232,7 +232,7 @@ class Program:
             return "no verdict"
 
     def gone(self):
-        """After a dump without --leave-running: the tree has been killed; take the zombies, so that the pids are free."""
+        """After a dump that kills the tree: take the zombies, so that the pids are free."""
         status = reap_all().get(self.pid)
         check(status == -signal.SIGKILL, f"after the dump {self.name} ended with {status}, not by SIGKILL; "
                                          f"{self.verdict()}")
@@ -266,7 +266,7 @@ def proc_report():
 
 
 def script(cases):
-    """The main program of a test script: argv[1] names the case. Exit status 0, 1 or 77, the reason on standard output."""
+    """The main program of a test script: argv[1] names the case. Exits with 0, 1 or 77, the reason on stdout."""
     name = sys.argv[1] if len(sys.argv) > 1 else None
     if name not in cases:
         sys.exit(f"Usage: {sys.argv[0]} {'|'.join(cases)}; run it through tests/run")
