@@ -93,7 +93,7 @@ static int stage_check(struct dump *d)
 			ret = check_process(d, d->tree.procs[i]);
 	if (!ret)
 		ret = files_dump_peers(d);
-	return ret ? ret : dump_interrupted(d);
+	return ret;
 }
 
 static int stage_ask(struct dump *d)
@@ -145,9 +145,7 @@ static int stage_stats(struct dump *d)
 
 static int stage_commit(struct dump *d)
 {
-	int ret = dump_interrupted(d);
-
-	return ret ? ret : image_dir_commit(d->dir, d->diag);
+	return image_dir_commit(d->dir, d->diag);
 }
 
 static const struct {
@@ -217,7 +215,7 @@ int dump_run(const struct dump_options *opt, struct diag *diag)
 
 	ret = image_dir_create(opt->images_dir, &d.dir, diag);
 	if (!ret) {
-		ret = RUN_STAGES(&d, stages);
+		ret = RUN_STAGES(&d, stages, dump_interrupted);
 		for (size_t i = 0; i < d.tree.nr; i++)
 			inject_close(&d.tree.procs[i]->inj, diag);
 		ret = release(&d, !ret) ?: ret;

@@ -39,6 +39,16 @@
 #include "lazy-pages/server.h"
 #include "lazy-pages/wire/restore_socket.h"
 
+int restore_interrupted(struct restore *r)
+{
+	sigset_t pending;
+
+	if (!sigpending(&pending) &&
+	    (sigismember(&pending, SIGINT) || sigismember(&pending, SIGTERM) || sigismember(&pending, SIGHUP)))
+		return diag_fail(r->diag, EINTR, "interrupted by a signal; nothing of the tree remains");
+	return 0;
+}
+
 static int stage_read(struct restore *r)
 {
 	int ret = tree_read(r);
@@ -503,7 +513,7 @@ int restore_run(const struct restore_options *opt, struct diag *diag, int *statu
 	if (!ret && opt->no_verify)
 		image_dir_trust_pages(r.dir);
 	if (!ret)
-		ret = RUN_STAGES(&r, stages);
+		ret = RUN_STAGES(&r, stages, restore_interrupted);
 	if (ret)
 		kill_all(&r);
 	files_close(&r);

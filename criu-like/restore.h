@@ -15,4 +15,7 @@
  */
 int restore_run(const struct restore_options *opt, struct diag *diag, int *status);
 
+/** restore_interrupted() - Has the user asked to stop? Return: 0, or -EINTR with a sentence */
+int restore_interrupted(struct restore *r);
+
 #endif

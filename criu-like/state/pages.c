@@ -21,6 +21,7 @@
 #include "common/cleanup.h"
 #include "common/util.h"
 #include "criu-like/freeze.h"
+#include "criu-like/restore.h"
 #include "criu-like/state/page_copy.h"
 #include "criu-like/state/uffd.h"
 #include "criu-like/state/vma.h"
@@ -184,7 +185,7 @@ static void *fill_worker(void *arg)
 	if (!buf)
 		f->error = -ENOMEM;
 	while (!f->error && (i = f->next++) < f->nr) {
-		int ret = do_job(f, &f->jobs[i], buf);
+		int ret = restore_interrupted(f->r) ?: do_job(f, &f->jobs[i], buf);
 
 		if (ret)
 			f->error = ret;

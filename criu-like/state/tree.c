@@ -146,7 +146,7 @@ static int read_inventory(struct restore *r)
 
 	if (!ret && inv->img_version > IMAGES_VERSION)
 		ret = diag_fail(r->diag, EPROTO,
-				"%s was written by a newer format: image version %u, this Thaw reads up to %d; use a "
+				"%s/inventory.img was written by a newer format: image version %u, this Thaw reads up to %d; use a "
 				"newer Thaw",
 				image_dir_path(r->dir), inv->img_version, IMAGES_VERSION);
 	if (!ret && !(inv->has_fdinfo_per_id && inv->fdinfo_per_id))
