@@ -424,19 +424,11 @@ static int let_go(struct process *p)
 	return ret;
 }
 
-/*
- * The point of no return: from here on the tree is on its own. A signal that came before still ends the restore, and
- * one that comes later does not.
- */
+/* The point of no return: from here on the tree is on its own, and a signal that comes now does not end it. */
 static int stage_go(struct restore *r)
 {
-	sigset_t pending;
-	int ret;
+	int ret = write_pidfile(r);
 
-	if (!sigpending(&pending) &&
-	    (sigismember(&pending, SIGINT) || sigismember(&pending, SIGTERM) || sigismember(&pending, SIGHUP)))
-		return diag_fail(r->diag, EINTR, "interrupted by a signal; nothing is left of the tree");
-	ret = write_pidfile(r);
 	for (size_t i = r->tree.nr; !ret && i-- > 0;)
 		ret = r->tree.procs[i]->zombie ? 0 : let_go(r->tree.procs[i]);
 	if (ret && ret != -ESRCH)
