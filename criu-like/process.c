@@ -59,6 +59,12 @@ static void process_free(struct process *p)
 	free(p);
 }
 
+void tree_drop_helpers(struct tree *tree)
+{
+	while (tree->nr && tree->procs[tree->nr - 1]->helper)
+		process_free(tree->procs[--tree->nr]);
+}
+
 void tree_free(struct tree *tree)
 {
 	for (size_t i = 0; i < tree->nr; i++)

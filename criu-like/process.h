@@ -55,6 +55,12 @@ struct process {
 	size_t uffd_record;	/* the record that made it */
 	bool *covered;		/* restore: for each VMA, is it registered? */
 	bool zombie, stopped;
+	/* restore, state/births.c: */
+	bool helper;				  /* not of the images; ends before the tree goes */
+	bool leads_group;			  /* there is a process group with its pid */
+	pid_t born_sid;				  /* session leader: the session that it is born in, 0: any */
+	struct process *bearer;			  /* who makes it, NULL: the restorer */
+	struct process *first_borne, *next_borne; /* those that it makes */
 	size_t brk_record;
 	size_t memory_list; /* restore: first record of the list that builds its memory */
 	MmEntry *mm;
@@ -78,6 +84,9 @@ struct process *tree_find(const struct tree *tree, pid_t pid);
 /** process_add_thread() - Add a thread; pointers to earlier ones are invalid then. Return: it, or NULL when out of
  * memory */
 struct thread *process_add_thread(struct process *p, pid_t tid);
+
+/** tree_drop_helpers() - Free the helpers at the end of the tree, which have ended */
+void tree_drop_helpers(struct tree *tree);
 
 /** tree_free() - Close and free all that hangs from the tree */
 void tree_free(struct tree *tree);

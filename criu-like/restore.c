@@ -25,6 +25,7 @@
 #include "common/util.h"
 #include "criu-like/inject/arch.h"
 #include "criu-like/stage.h"
+#include "criu-like/state/births.h"
 #include "criu-like/state/core.h"
 #include "criu-like/state/files.h"
 #include "criu-like/state/kinds.h"
@@ -55,6 +56,8 @@ static int stage_read(struct restore *r)
 
 	for (size_t i = 0; !ret && i < r->tree.nr; i++)
 		ret = core_read(r, r->tree.procs[i]);
+	if (!ret)
+		ret = tree_plan(r);
 	if (!ret)
 		ret = seccomp_read(r);
 	return ret ? ret : files_read(r);
@@ -99,8 +102,8 @@ static int open_region(struct restore *r)
 	for (size_t i = 0; i < r->tree.nr; i++) {
 		struct process *p = r->tree.procs[i];
 
-		records += 16;
-		bytes += 512;
+		records += 48;
+		bytes += 1024;
 		if (p->zombie)
 			continue;
 		records += 4 * p->mm->n_vmas + 4 * p->nr_threads + 32;
@@ -203,10 +206,19 @@ static int tell_rseq_end(struct restore *r, struct process *p)
 	return 0;
 }
 
+static int run_list(struct restore *r, struct process *p)
+{
+	int ret = end_list(r, p);
+
+	if (!ret)
+		ret = start_list(r, p, &p->threads[0]);
+	return ret ? ret : finish_list(r, p, &p->threads[0]);
+}
+
 static int give_birth(struct restore *r, struct process *p)
 {
 	struct thread *t = &p->threads[0];
-	int ret = p->parent ? adopt(r, p, t) : 0;
+	int ret = p->bearer ? adopt(r, p, t) : 0;
 
 	if (ret)
 		return ret;
@@ -214,23 +226,84 @@ static int give_birth(struct restore *r, struct process *p)
 	if (p->pidfd < 0)
 		return diag_fail(r->diag, errno, "cannot open a pidfd of process %d: %s", p->pid, strerror(errno));
 	t->list = batch_begin(&r->batch);
-	if (!p->parent)
+	if (!p->bearer)
 		ret = tell_rseq_end(r, p);
-	if (!ret)
-		ret = tree_tell_births(r, p, &r->batch);
-	if (!ret)
-		ret = end_list(r, p);
-	if (!ret)
-		ret = start_list(r, p, t);
-	return ret ? ret : finish_list(r, p, t);
+	tree_tell_births(p, &r->batch);
+	return ret ? ret : run_list(r, p);
 }
 
+/* Breadth first: each of them exists when its turn comes. */
 static int stage_births(struct restore *r)
 {
-	int ret = tree_birth(r);
+	_cleanup_free_ struct process **queue = calloc(r->tree.nr, sizeof(*queue));
+	int ret = queue ? tree_birth(r) : -ENOMEM;
+	size_t nr = 0;
 
+	if (queue)
+		queue[nr++] = births_first(&r->tree);
+	for (size_t i = 0; !ret && i < nr; i++) {
+		ret = give_birth(r, queue[i]);
+		for (struct process *c = queue[i]->first_borne; c; c = c->next_borne)
+			queue[nr++] = c;
+	}
+	return ret;
+}
+
+static int set_subreaper(struct restore *r, struct process *p, bool on)
+{
+	p->threads[0].list = batch_begin(&r->batch);
+	tree_tell_subreaper(&r->batch, on);
+	return run_list(r, p);
+}
+
+static int end_task(struct restore *r, struct process *p)
+{
+	int ret;
+
+	p->threads[0].list = p->memory_list;
+	ret = start_list(r, p, &p->threads[0]);
+	if (!ret)
+		tracee_bury(&p->threads[0].tracee);
+	return ret;
+}
+
+static int end_helper(struct restore *r, struct process *p)
+{
+	struct process *adopter = p->first_borne && births_is_orphan(p->first_borne) ? p->first_borne->parent : NULL;
+	int ret = adopter ? set_subreaper(r, adopter, true) : 0;
+
+	if (!ret)
+		ret = end_task(r, p);
+	if (!ret && p->parent) {
+		p->parent->threads[0].list = batch_begin(&r->batch);
+		tree_tell_wait(p, &r->batch);
+		ret = run_list(r, p->parent);
+	}
+	return !ret && adopter ? set_subreaper(r, adopter, false) : ret;
+}
+
+/* Helpers are the last ones in the tree; those born to helpers come behind them. */
+static int stage_deaths(struct restore *r)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < r->tree.nr; i++) {
+		struct process *p = r->tree.procs[i];
+
+		if (!tree_joins_early(r, p))
+			continue;
+		p->threads[0].list = batch_begin(&r->batch);
+		tree_tell_group(r, p, &r->batch);
+		ret = run_list(r, p);
+	}
+	for (size_t i = r->tree.nr; !ret && i-- > 0;)
+		if (r->tree.procs[i]->helper)
+			ret = end_helper(r, r->tree.procs[i]);
 	for (size_t i = 0; !ret && i < r->tree.nr; i++)
-		ret = give_birth(r, r->tree.procs[i]);
+		if (r->tree.procs[i]->zombie && !r->tree.procs[i]->helper)
+			ret = end_task(r, r->tree.procs[i]);
+	if (!ret)
+		tree_drop_helpers(&r->tree);
 	return ret;
 }
 
@@ -245,7 +318,9 @@ static int tell_memory(struct restore *r, struct process *p)
 		tree_tell_death(r, p, b);
 		return end_list(r, p);
 	}
-	tree_tell_group(r, p, b);
+	tree_tell_forget_deaths(b);
+	if (!tree_joins_early(r, p))
+		tree_tell_group(r, p, b);
 	ret = vma_tell(r, p, b, b->remote, region_end(r));
 	if (!ret)
 		ret = mm_tell(r, p, b);
@@ -275,16 +350,15 @@ static int stage_memory(struct restore *r)
 		struct process *p = r->tree.procs[i];
 
 		p->threads[0].list = p->memory_list;
-		ret = start_list(r, p, &p->threads[0]);
+		ret = p->zombie ? 0 : start_list(r, p, &p->threads[0]);
 	}
 	for (size_t i = 0; !ret && i < r->tree.nr; i++) {
 		struct process *p = r->tree.procs[i];
 
 		if (p->zombie)
-			tracee_bury(&p->threads[0].tracee);
-		else
-			ret = finish_list(r, p, &p->threads[0]);
-		for (size_t k = 1; !ret && !p->zombie && k < p->nr_threads; k++)
+			continue;
+		ret = finish_list(r, p, &p->threads[0]);
+		for (size_t k = 1; !ret && k < p->nr_threads; k++)
 			ret = adopt(r, p, &p->threads[k]);
 	}
 	return ret;
@@ -445,6 +519,7 @@ static const struct {
 	{ "open files", stage_open },
 	{ "build the lists", stage_lists },
 	{ "make the tree", stage_births },
+	{ "end helpers and zombies", stage_deaths },
 	{ "memory, files and threads", stage_memory },
 	{ "fill memory", stage_fill },
 	{ "hand memory over to the server", stage_serve },
@@ -458,7 +533,7 @@ static void kill_all(struct restore *r)
 	for (size_t i = 0; i < r->tree.nr; i++) {
 		struct process *p = r->tree.procs[i];
 
-		if (p->threads[0].tracee.tid && !p->zombie)
+		if (p->threads[0].tracee.tid)
 			kill(p->pid, SIGKILL);
 	}
 	for (size_t i = 0; i < r->tree.nr; i++)

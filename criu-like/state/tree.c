@@ -2,11 +2,10 @@
 /*
  * The shape of the tree.
  *
- * Births: a task makes its children itself, by clone3(2) with set_tid, so that parents are right by construction. A
- * child inherits the session that its parent is in at that moment. So a task first makes the children that are still in
- * the session it was born in, then starts its own, then makes the others. Group leaders make their group at once; the
- * other members join when all tasks exist. CLONE_PTRACE attaches each child to the tracer before it has run an
- * instruction.
+ * Births: a task makes others itself, by clone3(2) with set_tid, as state/births.c has planned. A session leader first
+ * makes those that are to be in the session it was born in, then starts its own, then makes the others. Group leaders
+ * make their group at once; the other members join when all tasks exist. CLONE_PTRACE attaches each task to the tracer
+ * before it has run an instruction.
  */
 #include "criu-like/state/tree.h"
 
@@ -14,59 +13,50 @@
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/util.h"
 #include "criu-like/inject/arch.h"
+#include "criu-like/state/births.h"
 
 #define IMAGES_VERSION 2 /* the format's 1.1 */
 #define PID_TRIES 10000	 /* times a millisecond; init may take its time to reap */
 
-static int check_session(struct dump *d, struct process *p)
+/*
+ * A number that is only a session or group now is made again. But one whose leader lives on outside the tree is not
+ * the tree's, unless the root is in it and the restorer's may stand for it (--shell-job).
+ */
+static int check_outside(struct dump *d, const struct process *p, const char *what, pid_t id, pid_t of_root)
 {
-	const struct process *leader = tree_find(&d->tree, p->sid);
-
-	if (p->sid == p->pid)
-		return 0;
-	if (!leader && !d->opt->shell_job)
-		return diag_fail(d->diag, EOPNOTSUPP,
-				 "process %d is in session %d, whose leader is not in the tree; start it with setsid, "
-				 "or use --shell-job",
-				 p->pid, p->sid);
-	for (const struct process *q = p->parent; leader && q; q = q->parent)
-		if (q == leader)
-			return 0;
-	if (leader)
-		return diag_fail(d->diag, EOPNOTSUPP,
-				 "process %d is in the session of process %d, which is not an ancestor; Thaw cannot "
-				 "restore that",
-				 p->pid, p->sid);
-	return 0;
-}
-
-static int check_group(struct dump *d, struct process *p)
-{
-	const struct process *leader = tree_find(&d->tree, p->pgid);
-
-	if (leader || d->opt->shell_job)
+	if (tree_find(&d->tree, id) || (kill(id, 0) < 0 && errno == ESRCH) || (d->opt->shell_job && id == of_root))
 		return 0;
 	return diag_fail(d->diag, EOPNOTSUPP,
-			 "process %d is in process group %d, whose leader is not in the tree; Thaw cannot restore that",
-			 p->pid, p->pgid);
+			 "process %d is in %s %d, whose leader is not in the tree; start it with setsid%s", p->pid,
+			 what, id, d->opt->shell_job ? "" : ", or use --shell-job");
+}
+
+static int check_ids(struct dump *d, const struct process *p)
+{
+	const struct process *root = d->tree.procs[0];
+	int ret = check_outside(d, p, "session", p->sid, root->sid);
+
+	return ret ? ret : check_outside(d, p, "process group", p->pgid, root->pgid);
 }
 
 int tree_dump(struct dump *d)
 {
 	for (size_t i = 0; i < d->tree.nr; i++) {
 		struct process *p = d->tree.procs[i];
-		int ret;
 
 		p->sid = p->stat.session;
 		p->pgid = p->stat.pgrp;
@@ -76,13 +66,14 @@ int tree_dump(struct dump *d)
 		task_kobj_ids_entry__init(p->ids);
 		/* 1 is the dumping tool's own, by custom. */
 		p->ids->vm_id = p->ids->files_id = p->ids->fs_id = p->ids->sighand_id = (uint32_t)i + 2;
-		ret = check_session(d, p);
-		if (!ret)
-			ret = check_group(d, p);
+	}
+	for (size_t i = 0; i < d->tree.nr; i++) {
+		int ret = check_ids(d, d->tree.procs[i]);
+
 		if (ret)
 			return ret;
 	}
-	return 0;
+	return births_check(&d->tree, d->opt->shell_job, d->diag);
 }
 
 static int write_pstree(struct dump *d, struct image_writer *w)
@@ -160,8 +151,8 @@ static int add_process(struct restore *r, const PstreeEntry *e)
 	struct process *parent = e->ppid ? tree_find(&r->tree, (pid_t)e->ppid) : NULL;
 	struct process *p;
 
-	if (!e->pid || e->pid > INT32_MAX || !e->n_threads || e->threads[0] != e->pid ||
-	    tree_find(&r->tree, (pid_t)e->pid) || (!parent) != (r->tree.nr == 0))
+	if (!e->pid || e->pid > INT32_MAX || !e->n_threads || tree_find(&r->tree, (pid_t)e->pid) ||
+	    (!parent) != (r->tree.nr == 0))
 		return diag_fail(r->diag, EPROTO, "pstree.img is damaged: process %u (parent %u) cannot be", e->pid,
 				 e->ppid);
 	p = tree_add(&r->tree, (pid_t)e->pid, parent);
@@ -169,6 +160,8 @@ static int add_process(struct restore *r, const PstreeEntry *e)
 		return -ENOMEM;
 	p->pgid = (pid_t)e->pgid;
 	p->sid = (pid_t)e->sid;
+	if (e->threads[0] != e->pid) /* CRIU leaves it open for a zombie */
+		return process_add_thread(p, p->pid) ? 0 : -ENOMEM;
 	for (size_t i = 0; i < e->n_threads; i++) {
 		if (!e->threads[i] || e->threads[i] > INT32_MAX)
 			return diag_fail(r->diag, EPROTO, "pstree.img is damaged: thread %u", e->threads[i]);
@@ -194,11 +187,19 @@ int tree_read(struct restore *r)
 	image_close(reader);
 	if (!ret && !r->tree.nr)
 		return diag_fail(r->diag, EPROTO, "pstree.img is damaged: there is no process in it");
-	if (!ret && r->tree.procs[0]->sid != r->tree.procs[0]->pid && !r->opt->shell_job)
+	return ret;
+}
+
+/* What the restorer's own session and group stand for is known only when the tree is. */
+int tree_plan(struct restore *r)
+{
+	const struct process *root = r->tree.procs[0];
+
+	if (!r->opt->shell_job && !tree_find(&r->tree, root->sid) && !kill(root->sid, 0))
 		return diag_fail(r->diag, EINVAL,
 				 "process %d is in session %d, which is not among the images; use --shell-job",
-				 r->tree.procs[0]->pid, r->tree.procs[0]->sid);
-	return ret;
+				 root->pid, root->sid);
+	return births_plan(&r->tree, r->opt->shell_job, r->diag);
 }
 
 /*
@@ -245,7 +246,7 @@ static pid_t clone_root(pid_t pid, bool sibling)
 
 int tree_birth(struct restore *r)
 {
-	struct process *p = r->tree.procs[0];
+	struct process *p = births_first(&r->tree);
 	pid_t pid = clone_root(p->pid, r->opt->sibling);
 	int ret;
 
@@ -269,56 +270,83 @@ int tree_birth(struct restore *r)
 static void tell_clone(struct batch *b, pid_t tid, uint64_t flags)
 {
 	struct clone_args args = { .flags = flags | CLONE_PTRACE,
-				   .exit_signal = flags & CLONE_THREAD ? 0 : SIGCHLD,
+				   .exit_signal = flags & (CLONE_THREAD | CLONE_PARENT) ? 0 : SIGCHLD,
 				   .set_tid = batch_data(b, &tid, sizeof(tid)),
 				   .set_tid_size = 1 };
 
 	batch_call(b, BATCH_MUST, SYS_clone3, batch_data(b, &args, sizeof(args)), sizeof(args));
 }
 
-static bool is_born_before_setsid(const struct process *parent, const struct process *child)
+static void tell_borne(const struct process *p, struct batch *b, bool before)
 {
-	return child->sid != child->pid && child->sid != parent->sid;
+	for (const struct process *c = p->first_borne; c; c = c->next_borne)
+		if (births_before_session(c) == before)
+			tell_clone(b, c->pid, births_is_sibling(c) ? CLONE_PARENT : 0);
 }
 
-static void tell_children(struct restore *r, struct process *p, struct batch *b, bool before)
+void tree_tell_births(const struct process *p, struct batch *b)
 {
-	for (size_t i = 0; i < r->tree.nr; i++) {
-		struct process *c = r->tree.procs[i];
-
-		if (c->parent == p && is_born_before_setsid(p, c) == before)
-			tell_clone(b, c->pid, 0);
-	}
-}
-
-int tree_tell_births(struct restore *r, struct process *p, struct batch *b)
-{
-	tell_children(r, p, b, true);
+	tell_borne(p, b, true);
 	if (p->sid == p->pid)
 		batch_call(b, BATCH_MUST, SYS_setsid);
-	else if (p->pgid == p->pid)
+	else if (p->leads_group)
 		batch_call(b, BATCH_MUST, SYS_setpgid, 0, 0);
-	tell_children(r, p, b, false);
-	return 0;
+	tell_borne(p, b, false);
 }
 
-/* With --shell-job a group may be the restorer's own, which the tree is in by birth. */
+/* A group that is not of the tree is the restorer's own (--shell-job). */
 void tree_tell_group(struct restore *r, struct process *p, struct batch *b)
 {
-	if (p->pgid != p->pid && p->sid != p->pid && tree_find(&r->tree, p->pgid))
-		batch_call(b, BATCH_MUST, SYS_setpgid, 0, (uint64_t)p->pgid);
+	pid_t group = tree_find(&r->tree, p->pgid) ? p->pgid : getpgrp();
+
+	if (p->pgid != p->pid)
+		batch_call(b, BATCH_MUST, SYS_setpgid, 0, (uint64_t)group);
+}
+
+bool tree_joins_early(const struct restore *r, const struct process *p)
+{
+	const struct process *leader = tree_find(&r->tree, p->pgid);
+
+	return !p->helper && leader && leader != p && (leader->helper || leader->pgid != leader->pid);
+}
+
+void tree_tell_subreaper(struct batch *b, bool on)
+{
+	batch_call(b, BATCH_MUST, SYS_prctl, PR_SET_CHILD_SUBREAPER, on);
+}
+
+void tree_tell_wait(const struct process *p, struct batch *b)
+{
+	batch_call(b, BATCH_MUST, SYS_wait4, (uint64_t)p->pid, 0, __WALL);
+}
+
+/* The ends of helpers and zombies have left it pending; the dumped process has had its own. */
+void tree_tell_forget_deaths(struct batch *b)
+{
+	struct {
+		uint64_t handler, flags, restorer, mask;
+	} standard = { 0 };
+
+	batch_call(b, BATCH_MUST, SYS_rt_sigaction, SIGCHLD, batch_data(b, &standard, sizeof(standard)), 0, 8);
 }
 
 void tree_tell_death(struct restore *r, struct process *p, struct batch *b)
 {
 	static const struct rlimit no_core;
-	int status = (int)p->threads[0].core->tc->exit_code;
+	int status = p->helper ? 0 : (int)p->threads[0].core->tc->exit_code;
 	uint64_t none = 0;
+	char comm[16] = { 0 };
 	struct {
 		uint64_t handler, flags, restorer, mask;
 	} standard = { 0 };
 
+	if (p->helper) {
+		batch_call(b, BATCH_MUST, SYS_exit_group, 0);
+		return;
+	}
 	tree_tell_group(r, p, b);
+	snprintf(comm, sizeof(comm), "%s", p->threads[0].core->tc->comm);
+	batch_call(b, 0, SYS_prctl, PR_SET_NAME, batch_data(b, comm, sizeof(comm)));
 	if (WIFSIGNALED(status)) {
 		batch_call(b, 0, SYS_prlimit64, 0, RLIMIT_CORE, batch_data(b, &no_core, sizeof(no_core)));
 		batch_call(b, 0, SYS_rt_sigaction, (uint64_t)WTERMSIG(status),

@@ -15,8 +15,11 @@ int tree_write(struct dump *d);
 /** tree_read() - Read inventory.img and pstree.img into r->tree. Return: 0, or -errno with a sentence */
 int tree_read(struct restore *r);
 
+/** tree_plan() - When all images are read: plan how the tree is made. Return: 0, or -errno with a sentence */
+int tree_plan(struct restore *r);
+
 /**
- * tree_birth() - Start the root of the tree as a child (or sibling) of this process, stopped and seized
+ * tree_birth() - Start the first process of the tree as a child (or sibling) of this process, stopped and seized
  *
  * Return: 0, or -errno with a sentence (-EEXIST: its pid is taken)
  */
@@ -31,16 +34,26 @@ int tree_birth(struct restore *r);
 int tree_wait_pid(pid_t pid, unsigned *tries);
 
 /**
- * tree_tell_births() - Append the calls by which a task takes its session and makes its children
+ * tree_tell_births() - Append the calls by which a task takes its session or leads its group, and makes others
  *
- * The children are born stopped and seized, before they have run anything.
- *
- * Return: 0, or -errno with a sentence
+ * They are born stopped and seized, before they have run anything.
  */
-int tree_tell_births(struct restore *r, struct process *p, struct batch *b);
+void tree_tell_births(const struct process *p, struct batch *b);
 
 /** tree_tell_group() - Append the call by which a task joins its process group, when all tasks exist */
 void tree_tell_group(struct restore *r, struct process *p, struct batch *b);
+
+/** tree_joins_early() - Must it join its group before the helpers end, as a helper or one that moved on made it? */
+bool tree_joins_early(const struct restore *r, const struct process *p);
+
+/** tree_tell_subreaper() - Append the call that makes orphans of its descendants the task's own, or no longer */
+void tree_tell_subreaper(struct batch *b, bool on);
+
+/** tree_tell_wait() - Append the call by which a task reaps its child @p */
+void tree_tell_wait(const struct process *p, struct batch *b);
+
+/** tree_tell_forget_deaths() - Append what throws a pending SIGCHLD away, before its real action is set */
+void tree_tell_forget_deaths(struct batch *b);
 
 /** tree_tell_death() - Append the calls by which a zombie becomes one */
 void tree_tell_death(struct restore *r, struct process *p, struct batch *b);
