@@ -27,7 +27,7 @@ static int pidfd_dump(struct seen *s, FileEntry *fe)
 	pidfd_entry__init(e);
 	e->id = fe->id;
 	e->ino = (uint32_t)s->st.st_ino;
-	e->flags = s->flags;
+	e->flags = s->flags & (O_NONBLOCK | O_EXCL); /* as pidfd_open(2) takes them */
 	e->nspid = s->info.pid;
 	fe->pidfd = e;
 	for (size_t i = 0; i < s->d->tree.nr; i++)
