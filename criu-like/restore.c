@@ -228,7 +228,7 @@ static int give_birth(struct restore *r, struct process *p)
 	t->list = batch_begin(&r->batch);
 	if (!p->bearer)
 		ret = tell_rseq_end(r, p);
-	tree_tell_births(p, &r->batch);
+	tree_tell_births(r, p, &r->batch);
 	return ret ? ret : run_list(r, p);
 }
 

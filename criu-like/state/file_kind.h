@@ -44,6 +44,7 @@ struct file_lock;
 struct pipe_table;
 struct unix_table;
 struct ghost_table;
+struct tty_table;
 
 struct file_table {
 	struct open_file **files; /* in the order of their ids */
@@ -55,6 +56,7 @@ struct file_table {
 	struct pipe_table *pipes;
 	struct unix_table *unixes;
 	struct ghost_table *ghosts;
+	struct tty_table *ttys;
 	struct file_lock *locks, *last_lock;
 	struct packet *packets, *last_packet; /* in the receive queues of sockets */
 };
@@ -73,6 +75,7 @@ struct opened_file {
 
 struct pipe_store;
 struct unix_store;
+struct tty_store;
 
 struct file_opener {
 	struct opened_file *files;
@@ -85,6 +88,7 @@ struct file_opener {
 	struct memfd_store *memfds;
 	struct pipe_store *pipes;
 	struct unix_store *unixes;
+	struct tty_store *ttys;
 	struct idmap ghosts; /* id -> struct ghost_again */
 	struct file_lock *locks, *last_lock;
 	struct idmap queues; /* id -> struct queue */
@@ -128,7 +132,7 @@ struct file_kind {
 extern const struct file_kind *const file_kinds[];
 extern const size_t nr_file_kinds;
 extern const struct file_kind reg_file_kind, pipe_kind, fifo_kind, eventfd_kind, epoll_kind, timerfd_kind,
-	signalfd_kind, inotify_kind, pidfd_kind, memfd_kind, inet_socket_kind, unix_socket_kind;
+	signalfd_kind, inotify_kind, tty_kind, pidfd_kind, memfd_kind, inet_socket_kind, unix_socket_kind;
 
 /** file_refuse() - Say that a descriptor cannot be dumped: what it is, where, and @why with the way out. Return:
  * -ENOTSUP

@@ -18,6 +18,7 @@
 #include "common/util.h"
 #include "criu-like/state/file_kind.h"
 #include "criu-like/state/files.h"
+#include "criu-like/state/tty.h"
 
 #define SETFL_FLAGS \
 	(O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME) /* F_SETFL can change these; and O_ASYNC, in the task */
@@ -307,14 +308,19 @@ static int tell_file(struct restore *r, struct process *p, const FdinfoEntry *e,
 	return f->kind->tell ? f->kind->tell(r, p, e, f, b) : 0;
 }
 
-static void tell_close(const struct process *p, struct batch *b)
+static void tell_close(const struct restore *r, const struct process *p, struct batch *b)
 {
-	uint64_t next = 0; /* the lowest descriptor that may be left over */
+	int kept = tty_kept(r, p); /* above all others */
+	uint64_t next = 0;	   /* the lowest descriptor that may be left over */
 
 	for (size_t i = 0; i < p->nr_fds; i++) {
 		if (p->fds[i]->fd > next)
 			batch_call(b, BATCH_MUST, SYS_close_range, next, p->fds[i]->fd - 1, 0);
 		next = p->fds[i]->fd + 1;
+	}
+	if (kept >= 0) {
+		batch_call(b, BATCH_MUST, SYS_close_range, next, (uint64_t)kept - 1, 0);
+		next = (uint64_t)kept + 1;
 	}
 	batch_call(b, BATCH_MUST, SYS_close_range, next, UINT32_MAX, 0);
 }
@@ -333,14 +339,14 @@ int files_tell(struct restore *r, struct process *p, struct batch *b)
 		if (ret < 0)
 			return ret;
 	}
-	tell_close(p, b);
+	tell_close(r, p, b);
 	file_locks_tell(r, p, b);
 	return 0;
 }
 
 void files_room(const struct restore *r, const struct process *p, size_t *records, size_t *bytes)
 {
-	*records += 2 * p->nr_fds + 5;
+	*records += 2 * p->nr_fds + 6;
 	*bytes += 16;
 	for (const struct file_lock *l = r->files->locks; l; l = l->next) {
 		*records += 1;

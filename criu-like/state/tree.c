@@ -28,6 +28,7 @@
 #include "common/util.h"
 #include "criu-like/inject/arch.h"
 #include "criu-like/state/births.h"
+#include "criu-like/state/tty.h"
 
 #define IMAGES_VERSION 2 /* the format's 1.1 */
 #define PID_TRIES 10000	 /* times a millisecond; init may take its time to reap */
@@ -284,13 +285,14 @@ static void tell_borne(const struct process *p, struct batch *b, bool before)
 			tell_clone(b, c->pid, births_is_sibling(c) ? CLONE_PARENT : 0);
 }
 
-void tree_tell_births(const struct process *p, struct batch *b)
+void tree_tell_births(struct restore *r, const struct process *p, struct batch *b)
 {
 	tell_borne(p, b, true);
 	if (p->sid == p->pid)
 		batch_call(b, BATCH_MUST, SYS_setsid);
 	else if (p->leads_group)
 		batch_call(b, BATCH_MUST, SYS_setpgid, 0, 0);
+	tty_tell_session(r, p, b);
 	tell_borne(p, b, false);
 }
 

@@ -38,7 +38,7 @@ int tree_wait_pid(pid_t pid, unsigned *tries);
  *
  * They are born stopped and seized, before they have run anything.
  */
-void tree_tell_births(const struct process *p, struct batch *b);
+void tree_tell_births(struct restore *r, const struct process *p, struct batch *b);
 
 /** tree_tell_group() - Append the call by which a task joins its process group, when all tasks exist */
 void tree_tell_group(struct restore *r, struct process *p, struct batch *b);
