@@ -17,6 +17,7 @@
 #include "criu-like/state/pages.h"
 #include "criu-like/state/seccomp.h"
 #include "criu-like/state/shmem.h"
+#include "criu-like/state/sysv.h"
 #include "criu-like/state/tree.h"
 #include "criu-like/state/vma.h"
 
@@ -128,6 +129,9 @@ static int stage_write(struct dump *d)
 	int ret = files_write(d);
 
 	if (!ret)
+		ret = sysv_write(d);
+
+	if (!ret)
 		ret = seccomp_write(d);
 	for (size_t i = 0; !ret && i < d->tree.nr; i++)
 		ret = core_write(d, d->tree.procs[i]);
@@ -224,6 +228,7 @@ int dump_run(const struct dump_options *opt, struct diag *diag)
 	}
 	files_dump_free(&d);
 	shmem_dump_free(&d);
+	sysv_dump_free(&d);
 	tree_free(&d.tree);
 	image_dir_close(d.dir);
 	arena_free(d.arena);

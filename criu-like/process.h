@@ -114,6 +114,7 @@ struct dump {
 	uint64_t start_us;	  /* now_us() at the start of the freeze */
 	DumpStatsEntry stats;	  /* times in us */
 	struct shmem_dump *shmem; /* state/shmem.c */
+	struct sysv_dump *sysv;	  /* state/sysv.c */
 	uint32_t last_pages_id;
 	struct file_table *files; /* state/files.c: the open files found so far and their ids */
 	SeccompEntry *seccomp;	  /* the filters found so far, in the arena; NULL: none */
@@ -143,6 +144,7 @@ struct restore {
 	struct tree tree;
 	int lazy_conn;		     /* to the lazy-pages server, -1: none */
 	struct shmem_restore *shmem; /* state/shmem.c */
+	struct sysv_restore *sysv;   /* state/sysv.c */
 	struct file_opener
 		*files;	       /* state/files.c: the open files of the images, opened here and inherited by the tasks */
 	SeccompEntry *seccomp; /* all filters in the images; NULL: none */

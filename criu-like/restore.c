@@ -34,6 +34,7 @@
 #include "criu-like/state/region.h"
 #include "criu-like/state/seccomp.h"
 #include "criu-like/state/shmem.h"
+#include "criu-like/state/sysv.h"
 #include "criu-like/state/tree.h"
 #include "criu-like/state/uffd.h"
 #include "criu-like/state/vma.h"
@@ -92,7 +93,9 @@ static int stage_open(struct restore *r)
 {
 	int ret = files_open_all(r);
 
-	return ret ? ret : shmem_restore(r);
+	if (!ret)
+		ret = shmem_restore(r);
+	return ret ? ret : sysv_restore(r);
 }
 
 static int open_region(struct restore *r)
@@ -585,6 +588,7 @@ int restore_run(const struct restore_options *opt, struct diag *diag, int *statu
 		kill_all(&r);
 	files_close(&r);
 	shmem_close(&r);
+	sysv_close(&r, ret != 0);
 	if (!ret && !opt->detach && !opt->sibling) {
 		sigprocmask(SIG_SETMASK, &before, NULL);
 		ret = wait_for_root(&r, status);

@@ -195,8 +195,9 @@ static int note_vma(struct shmem_restore *s, const VmaEntry *v)
 	return 0;
 }
 
-static int fill_object(struct restore *r, uint64_t shmid, uint64_t size, uint8_t *mem)
+int shmem_fill_memory(struct restore *r, uint64_t shmid, uint64_t size, void *mem)
 {
+	uint8_t *bytes = mem;
 	struct pagemap map;
 	struct page_store *store = NULL;
 	int ret = pagemap_read(r->dir, IMG_PAGEMAP_SHMEM, shmid, &map, r->diag);
@@ -216,9 +217,9 @@ static int fill_object(struct restore *r, uint64_t shmid, uint64_t size, uint8_t
 					(unsigned long long)shmid, (unsigned long long)run->vaddr);
 			break;
 		}
-		ret = page_store_get(store, run, 0, run->nr_pages, mem + run->vaddr, &data, r->diag);
-		if (!ret && data != mem + run->vaddr)
-			memcpy(mem + run->vaddr, data, run->nr_pages * PAGE_SIZE);
+		ret = page_store_get(store, run, 0, run->nr_pages, bytes + run->vaddr, &data, r->diag);
+		if (!ret && data != bytes + run->vaddr)
+			memcpy(bytes + run->vaddr, data, run->nr_pages * PAGE_SIZE);
 	}
 	page_store_close(store);
 	pagemap_free(&map);
@@ -247,7 +248,7 @@ int shmem_make(struct restore *r, uint64_t shmid, uint64_t size)
 
 	if (mem == MAP_FAILED)
 		return diag_fail(r->diag, errno, "cannot make shared memory of %llu bytes", (unsigned long long)size);
-	ret = fill_object(r, shmid, size, mem);
+	ret = shmem_fill_memory(r, shmid, size, mem);
 	if (!ret)
 		ret = descriptor_of(r, mem, size);
 	munmap(mem, size);
@@ -264,7 +265,7 @@ int shmem_fill(struct restore *r, uint64_t shmid, int fd, uint64_t size)
 	mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (mem == MAP_FAILED)
 		return diag_fail(r->diag, errno, "cannot map shared memory of %llu bytes", (unsigned long long)size);
-	ret = fill_object(r, shmid, size, mem);
+	ret = shmem_fill_memory(r, shmid, size, mem);
 	munmap(mem, size);
 	return ret;
 }
@@ -278,7 +279,7 @@ int shmem_restore(struct restore *r)
 		const MmEntry *mm = r->tree.procs[i]->mm;
 
 		for (size_t k = 0; mm && !ret && k < mm->n_vmas; k++)
-			if (mm->vmas[k]->status & VMA_ANON_SHARED)
+			if (mm->vmas[k]->status & VMA_ANON_SHARED && !(mm->vmas[k]->status & VMA_SYSVIPC))
 				ret = note_vma(s, mm->vmas[k]);
 	}
 	for (size_t i = 0; !ret && i < s->nr; i++) {

@@ -52,6 +52,10 @@ int shmem_make(struct restore *r, uint64_t shmid, uint64_t size);
 /** shmem_fill() - The content of an object into the file @fd, @size bytes. Return: 0, or -errno with a sentence */
 int shmem_fill(struct restore *r, uint64_t shmid, int fd, uint64_t size);
 
+/** shmem_fill_memory() - The content of an object into zeroed memory of @size bytes. Return: 0, or -errno with a
+ * sentence */
+int shmem_fill_memory(struct restore *r, uint64_t shmid, uint64_t size, void *mem);
+
 /** shmem_close() - Close and free what shmem_restore() made */
 void shmem_close(struct restore *r);
 

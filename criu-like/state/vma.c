@@ -13,6 +13,7 @@
 #include "criu-like/state/files.h"
 #include "criu-like/state/memfd.h"
 #include "criu-like/state/shmem.h"
+#include "criu-like/state/sysv.h"
 
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
@@ -80,8 +81,6 @@ static int check_area(struct dump *d, const struct process *p, const struct area
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
 		if (a->vm_flags & refused[i].vm_flag)
 			return refuse(d, p, a, refused[i].what);
-	if (has_prefix(a->name, "/SYSV"))
-		return refuse(d, p, a, "is System V shared memory");
 	if (has_prefix(a->name, "anon_inode:") || has_prefix(a->name, "/anon_hugepage") ||
 	    has_prefix(a->name, "socket:") || has_prefix(a->name, "/[aio]"))
 		return refuse(d, p, a, "is no file that can be opened again");
@@ -125,6 +124,10 @@ static int dump_area(struct dump *d, struct process *p, const struct area *a, Vm
 		v->flags |= MAP_ANONYMOUS;
 		v->status = VMA_REGULAR | VMA_ANON_SHARED;
 		return shmem_dump_area(d, p, a, &v->shmid);
+	}
+	if (sysv_is_area(a)) {
+		v->status = VMA_REGULAR | VMA_ANON_SHARED | VMA_SYSVIPC;
+		return sysv_dump_area(d, p, a, &v->shmid);
 	}
 	if (memfd_is_name(a->name))
 		ret = memfd_dump_area(d, p, a, &id, &fdflags);
@@ -192,7 +195,7 @@ size_t vma_find(const MmEntry *mm, uint64_t addr)
 int vma_check(struct restore *r, const struct process *p)
 {
 	const uint32_t known = VMA_REGULAR | VMA_VSYSCALL | VMA_VDSO | VMA_HEAP | VMA_FILE_PRIVATE | VMA_FILE_SHARED |
-			       VMA_ANON_SHARED | VMA_ANON_PRIVATE | VMA_VVAR | VMA_MEMFD;
+			       VMA_ANON_SHARED | VMA_ANON_PRIVATE | VMA_VVAR | VMA_MEMFD | VMA_SYSVIPC;
 	uint64_t last = 0;
 
 	for (size_t i = 0; i < p->mm->n_vmas; i++) {
@@ -256,7 +259,8 @@ static int tell_vma(struct restore *r, const VmaEntry *v, struct batch *b)
 
 int vma_tell(struct restore *r, struct process *p, struct batch *b, uint64_t region_start, uint64_t region_end)
 {
-	const uint32_t special = VMA_VDSO | VMA_VVAR | VMA_VSYSCALL;
+	const uint32_t special = VMA_VDSO | VMA_VVAR | VMA_VSYSCALL | VMA_SYSVIPC;
+	int ret;
 
 	batch_call(b, BATCH_MUST, SYS_munmap, 0, region_start);
 	batch_call(b, BATCH_MUST, SYS_munmap, region_end, ARCH_TASK_SIZE - region_end);
@@ -266,8 +270,11 @@ int vma_tell(struct restore *r, struct process *p, struct batch *b, uint64_t reg
 			arch_tell_vdso(b, p->mm->vmas[i]->start); /* [vvar] lies before [vdso]: both at once */
 			break;
 		}
+	ret = sysv_tell(r, p, b);
+	if (ret)
+		return ret;
 	for (size_t i = 0; i < p->mm->n_vmas; i++) {
-		int ret = p->mm->vmas[i]->status & special ? 0 : tell_vma(r, p->mm->vmas[i], b);
+		ret = p->mm->vmas[i]->status & special ? 0 : tell_vma(r, p->mm->vmas[i], b);
 
 		if (ret)
 			return ret;
