@@ -109,7 +109,7 @@ static int open_region(struct restore *r)
 		bytes += 1024;
 		if (p->zombie)
 			continue;
-		records += 4 * p->mm->n_vmas + 4 * p->nr_threads + 32;
+		records += 5 * p->mm->n_vmas + pages_guard_records(p) + 4 * p->nr_threads + 32;
 		bytes += 256 * p->nr_threads + 16 * 1024;
 		files_room(r, p, &records, &bytes);
 		for (size_t k = 0; k < p->nr_threads; k++)
@@ -419,6 +419,14 @@ static int stage_fill(struct restore *r)
 	return ret;
 }
 
+/* What has to wait until the pages are there, or a server is at them. */
+static void tell_memory_end(struct process *p, struct batch *b)
+{
+	uffd_tell_close(p, b);
+	pages_tell_guards(p, b);
+	vma_tell_locks(p, b);
+}
+
 /* The other threads first: some state of the leader's is about a group that must be complete. */
 static int stage_state(struct restore *r)
 {
@@ -432,7 +440,7 @@ static int stage_state(struct restore *r)
 
 			t->list = batch_begin(&r->batch);
 			if (k == 0)
-				uffd_tell_close(p, &r->batch);
+				tell_memory_end(p, &r->batch);
 			ret = kinds_tell(r, p, t, &r->batch);
 			if (!ret)
 				ret = end_list(r, p);

@@ -12,6 +12,7 @@
 #define PAGE_IS_PRESENT (1 << 3)
 #define PAGE_IS_SWAPPED (1 << 4)
 #define PAGE_IS_PFNZERO (1 << 5)
+#define PAGE_IS_GUARD (1 << 8) /* kernel 6.15 */
 
 struct page_region {
 	uint64_t start, end, categories;
@@ -29,13 +30,15 @@ static int append(const struct page_region *region, struct page_range **ranges, 
 	struct page_range *last = *nr ? &(*ranges)[*nr - 1] : NULL;
 	int ret;
 
-	if (last && last->end == region->start) {
+	bool guard = region->categories & PAGE_IS_GUARD;
+
+	if (last && last->end == region->start && last->guard == guard) {
 		last->end = region->end;
 		return 0;
 	}
 	ret = grow(ranges, *nr, cap, sizeof(**ranges));
 	if (!ret)
-		(*ranges)[(*nr)++] = (struct page_range){ region->start, region->end };
+		(*ranges)[(*nr)++] = (struct page_range){ region->start, region->end, guard };
 	return ret;
 }
 
@@ -49,13 +52,18 @@ int pagemap_scan(int fd, uint64_t start, uint64_t end, int file_backed, struct p
 				   .vec = (uintptr_t)regions,
 				   .vec_len = ARRAY_SIZE(regions),
 				   .category_inverted = PAGE_IS_PFNZERO | (file_backed ? PAGE_IS_FILE : 0),
-				   .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED };
+				   .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+				   .return_mask = PAGE_IS_GUARD };
 
 	/* "Not the zero page (nor the file's)": those categories are inverted, and then required. */
 	arg.category_mask = arg.category_inverted;
 	while (arg.start < end) {
 		int found = ioctl(fd, PAGEMAP_SCAN, &arg);
 
+		if (found < 0 && errno == EINVAL && arg.return_mask) {
+			arg.return_mask = 0; /* a kernel that does not tell guard regions, or has none */
+			continue;
+		}
 		if (found < 0)
 			return -errno;
 		for (int i = 0; i < found; i++) {

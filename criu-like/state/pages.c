@@ -17,6 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include "common/cleanup.h"
 #include "common/util.h"
@@ -27,13 +29,30 @@
 #include "criu-like/state/vma.h"
 #include "images/pagestore.h"
 
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102 /* kernel 6.13 */
+#endif
 #define JOB (2UL << 20)		   /* bytes a restoring thread fills at once */
 #define WORTH_A_THREAD (8UL << 20) /* bytes */
 
 struct range_list {
 	struct copy_range *v;
 	size_t nr, cap;
+	uint64_t *guards; /* pairs of start and end */
+	size_t nr_guards, cap_guards;
 };
+
+/* A guard region goes beside the images: the format knows none. */
+static int add_guard(struct range_list *list, const struct page_range *range)
+{
+	int ret = grow(&list->guards, list->nr_guards + 1, &list->cap_guards, sizeof(*list->guards));
+
+	if (!ret) {
+		list->guards[list->nr_guards++] = range->start;
+		list->guards[list->nr_guards++] = range->end;
+	}
+	return ret;
+}
 
 static int add_range(struct range_list *list, uint64_t start, uint64_t end, uint32_t flags, bool skip_zero)
 {
@@ -59,7 +78,8 @@ static int scan_vma(int pagemap_fd, const VmaEntry *v, struct range_list *list)
 		return 0;
 	ret = pagemap_scan(pagemap_fd, v->start, v->end, file, &found, &nr, &cap);
 	for (size_t i = 0; !ret && i < nr; i++)
-		ret = add_range(list, found[i].start, found[i].end, flags, !file);
+		ret = found[i].guard ? add_guard(list, &found[i])
+				     : add_range(list, found[i].start, found[i].end, flags, !file);
 	return ret;
 }
 
@@ -78,6 +98,35 @@ static int scan_process(struct dump *d, struct process *p, struct range_list *li
 					 p->pid, strerror(-ret));
 	}
 	return 0;
+}
+
+static int keep_guards(struct dump *d, struct process *p, const struct range_list *list)
+{
+	ThawThreadEntry *e = p->threads[0].extra;
+
+	e->n_guards = list->nr_guards;
+	e->guards = arena_array(d->arena, list->nr_guards + 1, sizeof(*e->guards));
+	if (!e->guards)
+		return -ENOMEM;
+	if (list->nr_guards)
+		memcpy(e->guards, list->guards, list->nr_guards * sizeof(*e->guards));
+	return 0;
+}
+
+void pages_tell_guards(struct process *p, struct batch *b)
+{
+	const ThawThreadEntry *e = p->threads[0].extra;
+
+	for (size_t i = 0; e && i + 1 < e->n_guards; i += 2)
+		batch_call(b, BATCH_MUST, SYS_madvise, e->guards[i], e->guards[i + 1] - e->guards[i],
+			   MADV_GUARD_INSTALL);
+}
+
+size_t pages_guard_records(const struct process *p)
+{
+	const ThawThreadEntry *e = p->threads[0].extra;
+
+	return e ? e->n_guards / 2 : 0;
 }
 
 static int interrupted(void *context)
@@ -100,6 +149,8 @@ int pages_dump(struct dump *d, struct process *p)
 	copy.ranges = list.v;
 	copy.nr = list.nr;
 	if (!ret)
+		ret = keep_guards(d, p, &list);
+	if (!ret)
 		ret = page_writer_create(d->dir, d->opt->page_store, map.pages_id, &copy.out, d->diag);
 	if (!ret)
 		ret = page_copy_run(&copy);
@@ -118,6 +169,7 @@ int pages_dump(struct dump *d, struct process *p)
 	page_writer_abandon(copy.out);
 	pagemap_free(&map);
 	free(list.v);
+	free(list.guards);
 	return ret;
 }
 

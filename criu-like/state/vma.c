@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "common/util.h"
@@ -15,6 +17,9 @@
 #include "criu-like/state/shmem.h"
 #include "criu-like/state/sysv.h"
 
+#ifndef MAP_HUGE_SHIFT
+#define MAP_HUGE_SHIFT 26
+#endif
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
 #endif
@@ -38,7 +43,6 @@ static const struct {
 	{ AREA_VM_UFFD_MISSING | AREA_VM_UFFD_WP | AREA_VM_UFFD_MINOR,
 	  "is registered with the program's own userfaultfd" },
 	{ AREA_VM_SHADOW_STACK, "is a shadow stack" },
-	{ AREA_VM_HUGETLB, "is of huge pages" },
 	{ AREA_VM_DROPPABLE, "is droppable memory" },
 	{ AREA_VM_SEALED, "is sealed" },
 	{ AREA_VM_PFNMAP | AREA_VM_IO, "maps a device" },
@@ -81,8 +85,7 @@ static int check_area(struct dump *d, const struct process *p, const struct area
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
 		if (a->vm_flags & refused[i].vm_flag)
 			return refuse(d, p, a, refused[i].what);
-	if (has_prefix(a->name, "anon_inode:") || has_prefix(a->name, "/anon_hugepage") ||
-	    has_prefix(a->name, "socket:") || has_prefix(a->name, "/[aio]"))
+	if (has_prefix(a->name, "anon_inode:") || has_prefix(a->name, "socket:") || has_prefix(a->name, "/[aio]"))
 		return refuse(d, p, a, "is no file that can be opened again");
 	return 0;
 }
@@ -105,6 +108,25 @@ static void common_fields(const struct area *a, VmaEntry *v)
 	v->has_madv = v->madv != 0;
 }
 
+/* Private anonymous huge pages. The kernel backs them by a file of hugetlbfs, whose block size is the page's. */
+static int dump_huge(struct dump *d, const struct process *p, const struct area *a, VmaEntry *v)
+{
+	char path[64];
+	struct stat st;
+
+	if (a->shared || !has_prefix(a->name, "/anon_hugepage"))
+		return refuse(d, p, a, "is shared or named memory of huge pages");
+	snprintf(path, sizeof(path), "map_files/%lx-%lx", (unsigned long)a->start, (unsigned long)a->end);
+	if (fstatat(p->proc_fd, path, &st, 0) < 0)
+		return diag_fail(d->diag, errno, "cannot look at the huge pages at 0x%lx of process %d: %s",
+				 (unsigned long)a->start, p->pid, strerror(errno));
+	v->pgoff = 0;
+	v->status = VMA_REGULAR | VMA_ANON_PRIVATE;
+	v->flags |=
+		MAP_ANONYMOUS | MAP_HUGETLB | (uint32_t)__builtin_ctzl((unsigned long)st.st_blksize) << MAP_HUGE_SHIFT;
+	return 0;
+}
+
 static int dump_area(struct dump *d, struct process *p, const struct area *a, VmaEntry *v)
 {
 	uint32_t id, fdflags;
@@ -120,6 +142,8 @@ static int dump_area(struct dump *d, struct process *p, const struct area *a, Vm
 			v->status = VMA_REGULAR | VMA_ANON_PRIVATE | (is_named(a, "[heap]") ? VMA_HEAP : 0);
 		return 0;
 	}
+	if (a->vm_flags & AREA_VM_HUGETLB)
+		return dump_huge(d, p, a, v);
 	if (shmem_is_anonymous(a)) {
 		v->flags |= MAP_ANONYMOUS;
 		v->status = VMA_REGULAR | VMA_ANON_SHARED;
@@ -255,6 +279,14 @@ static int tell_vma(struct restore *r, const VmaEntry *v, struct batch *b)
 	if (v->has_madv)
 		tell_advice(b, v);
 	return 0;
+}
+
+void vma_tell_locks(const struct process *p, struct batch *b)
+{
+	for (size_t i = 0; i < p->mm->n_vmas; i++)
+		if (p->mm->vmas[i]->flags & MAP_LOCKED)
+			batch_call(b, BATCH_MUST, SYS_mlock, p->mm->vmas[i]->start,
+				   p->mm->vmas[i]->end - p->mm->vmas[i]->start);
 }
 
 int vma_tell(struct restore *r, struct process *p, struct batch *b, uint64_t region_start, uint64_t region_end)

@@ -48,6 +48,9 @@ int vma_check(struct restore *r, const struct process *p);
  */
 int vma_tell(struct restore *r, struct process *p, struct batch *b, uint64_t region_start, uint64_t region_end);
 
+/** vma_tell_locks() - Append the calls that lock memory (mlock(2)), when its content is there */
+void vma_tell_locks(const struct process *p, struct batch *b);
+
 /** vma_find() - The VMA that holds @addr or the first one behind it. Return: index, or mm->n_vmas */
 size_t vma_find(const MmEntry *mm, uint64_t addr);
 
