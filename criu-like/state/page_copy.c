@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/cleanup.h"
 #include "common/util.h"
 
 #define PIECE (1UL << 20)	   /* bytes a worker reads at once */
@@ -153,15 +152,14 @@ static int do_piece(struct copier *c, struct piece *piece)
 static void *copy_worker(void *arg)
 {
 	struct copier *c = arg;
-	_cleanup_free_ struct piece *piece = calloc(1, sizeof(*piece));
-	_cleanup_free_ uint8_t *buf = aligned_alloc(PAGE_SIZE, PIECE);
+	struct piece *piece = calloc(1, sizeof(*piece));
+	uint8_t *buf = aligned_alloc(PAGE_SIZE, PIECE);
 	int ret = piece && buf ? 0 : -ENOMEM;
+	bool more = true;
 
 	if (!ret)
 		piece->buf = buf;
-	for (;;) {
-		bool more;
-
+	while (more) {
 		if (!ret && c->copy->interrupted)
 			ret = c->copy->interrupted(c->copy->context);
 		pthread_mutex_lock(&c->lock);
@@ -169,10 +167,12 @@ static void *copy_worker(void *arg)
 			c->error = ret;
 		more = !c->error && take_piece(c, piece);
 		pthread_mutex_unlock(&c->lock);
-		if (!more)
-			return NULL;
-		ret = do_piece(c, piece);
+		if (more)
+			ret = do_piece(c, piece);
 	}
+	free(buf);
+	free(piece);
+	return NULL;
 }
 
 int page_copy_run(struct page_copy *copy)
