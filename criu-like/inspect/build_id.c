@@ -25,7 +25,7 @@ static int find_note(const uint8_t *notes, size_t len, uint8_t *id)
 		at = desc + ALIGN4(n.n_descsz);
 		if (desc + n.n_descsz > len)
 			return 0;
-		if (n.n_type != NT_GNU_BUILD_ID || n.n_namesz != 4 || memcmp(notes + name, "GNU", 4))
+		if (n.n_type != NT_GNU_BUILD_ID || n.n_namesz != 4 || memcmp(notes + name, "GNU", 4) != 0)
 			continue;
 		if (n.n_descsz > BUILD_ID_MAX)
 			return 0;
@@ -45,8 +45,8 @@ int build_id_read(int fd, uint8_t *id)
 		return 0;
 	if (got < 0)
 		return (int)got;
-	if (got < (ssize_t)sizeof(eh) || memcmp(eh.e_ident, ELFMAG, SELFMAG) || eh.e_ident[EI_CLASS] != ELFCLASS64 ||
-	    eh.e_phentsize != sizeof(Elf64_Phdr))
+	if (got < (ssize_t)sizeof(eh) || memcmp(eh.e_ident, ELFMAG, SELFMAG) != 0 ||
+	    eh.e_ident[EI_CLASS] != ELFCLASS64 || eh.e_phentsize != sizeof(Elf64_Phdr))
 		return 0;
 	for (unsigned i = 0; i < eh.e_phnum; i++) {
 		Elf64_Phdr ph;

@@ -54,11 +54,6 @@ struct holders {
 	size_t nr;
 };
 
-static void free_holders(struct holders *h)
-{
-	free(h->procs);
-}
-
 static int find_holders(const struct tree *tree, uint32_t id, struct holders *h, struct diag *diag)
 {
 	h->procs = calloc(tree->nr + 1, sizeof(*h->procs));
@@ -138,7 +133,7 @@ static int settle_target(struct dump *d, const struct open_file *f, const struct
 static int settle_targets(struct dump *d, const struct open_file *f)
 {
 	EventpollFileEntry *e = f->entry->epfd;
-	__attribute__((cleanup(free_holders))) struct holders h = { 0 };
+	struct holders h = { 0 };
 	struct idmap seen = { 0 };
 	int ret = find_holders(&d->tree, e->id, &h, d->diag);
 
@@ -152,6 +147,7 @@ static int settle_targets(struct dump *d, const struct open_file *f)
 			ret = settle_target(d, f, &h, e->tfd[i], (unsigned)before);
 	}
 	idmap_free(&seen);
+	free(h.procs);
 	return ret;
 }
 
@@ -181,9 +177,13 @@ static int epoll_open(struct restore *r, struct opened_file *f)
 static int find_adders(struct restore *r, struct opened_file *f)
 {
 	const EventpollFileEntry *e = f->entry->epfd;
-	__attribute__((cleanup(free_holders))) struct holders h = { 0 };
+	struct holders h = { 0 };
 	const struct process **adds = arena_array(r->arena, e->n_tfd + 1, sizeof(*adds));
-	int ret = adds ? find_holders(&r->tree, e->id, &h, r->diag) : no_memory(r->diag);
+	int ret = 0;
+
+	if (!adds)
+		return no_memory(r->diag);
+	ret = find_holders(&r->tree, e->id, &h, r->diag);
 
 	for (size_t i = 0; i < e->n_tfd && ret == 0; i++) {
 		adds[i] = adding_process(&h, e->tfd[i]->tfd);
@@ -192,6 +192,7 @@ static int find_adders(struct restore *r, struct opened_file *f)
 					"files.img: target %u of the epoll instance with id %u is no descriptor",
 					e->tfd[i]->tfd, e->id);
 	}
+	free(h.procs);
 	f->own = adds;
 	return ret;
 }
@@ -200,8 +201,7 @@ static int epoll_finish(struct restore *r)
 {
 	int ret = 0;
 
-	for_each_used(r, &epoll_kind, f)
-	{
+	for_each_used (r, &epoll_kind, f) {
 		ret = find_adders(r, f);
 		if (ret < 0)
 			break;

@@ -2,9 +2,11 @@
 #ifndef THAW_STATE_FILE_KIND_H
 #define THAW_STATE_FILE_KIND_H
 
+#include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "common/idmap.h"
@@ -134,29 +136,48 @@ extern const size_t nr_file_kinds;
 extern const struct file_kind reg_file_kind, pipe_kind, fifo_kind, eventfd_kind, epoll_kind, timerfd_kind,
 	signalfd_kind, inotify_kind, tty_kind, pidfd_kind, memfd_kind, inet_socket_kind, unix_socket_kind;
 
+/* The sentences are inline so that analysers see that they do not return 0. */
+
+/** no_memory() - Return: -ENOMEM with a sentence */
+static inline int no_memory(struct diag *diag)
+{
+	return diag_fail(diag, ENOMEM, "out of memory");
+}
+
 /** file_refuse() - Say that a descriptor cannot be dumped: what it is, where, and @why with the way out. Return:
  * -ENOTSUP
  */
-int file_refuse(const struct seen *s, const char *what, const char *why);
+static inline int file_refuse(const struct seen *s, const char *what, const char *why)
+{
+	return diag_fail(s->d->diag, ENOTSUP, "%s cannot be dumped: descriptor %d of process %d (%s): %s", what, s->fd,
+			 s->p->pid, s->link, why);
+}
 
 /** file_fail() - Say that a call failed on a descriptor while it was looked at. Return: -@code */
-int file_fail(const struct seen *s, int code, const char *what);
+static inline int file_fail(const struct seen *s, int code, const char *what)
+{
+	return diag_fail(s->d->diag, code, "%s failed for descriptor %d of process %d (%s): %s", what, s->fd, s->p->pid,
+			 s->link, strerror(code));
+}
+
+/** opener_fail() - Say that @call failed while a file of the images was restored. Return: -@code */
+static inline int opener_fail(struct restore *r, int code, const struct opened_file *f, const char *call)
+{
+	return diag_fail(r->diag, code, "cannot restore the %s with id %u: %s: %s", f->kind->name, f->entry->id, call,
+			 strerror(code));
+}
 
 /** file_owner() - Owner and signal of the open file, F_SETOWN(2const). Return: 0, or -errno with a sentence */
 int file_owner(struct seen *s, FownEntry **out);
 
-/** file_add() - An entry of its own for files.img, beside those that descriptors lead to. Return: 0, or -errno with a
- * sentence */
-int file_add(struct dump *d, const struct file_kind *kind, FileEntry **out);
+/** file_add() - An entry of its own for files.img, beside those that descriptors lead to. Return: it, or NULL */
+FileEntry *file_add(struct dump *d, const struct file_kind *kind);
 
 /** file_at() - The open file behind descriptor @fd of @p, or NULL */
 struct open_file *file_at(struct dump *d, const struct process *p, int fd);
 
 /** process_fd() - The entry of descriptor @fd of @p, or NULL */
 FdinfoEntry *process_fd(const struct process *p, int fd);
-
-/** no_memory() - Return: -ENOMEM with a sentence */
-int no_memory(struct diag *diag);
 
 /**
  * reg_file_entry() - The entry of a file with a name, without flags, position and owner
@@ -184,9 +205,6 @@ int opener_keep(struct restore *r, int fd);
 
 /** opener_setup() - Status flags and signal of an open file. Return: 0, or -errno with a sentence */
 int opener_setup(struct restore *r, const struct opened_file *f, uint32_t flags, const FownEntry *owner);
-
-/** opener_fail() - Say that @call failed while a file of the images was restored. Return: -@code */
-int opener_fail(struct restore *r, int code, const struct opened_file *f, const char *call);
 
 /* All files of a kind that have to be opened. */
 #define for_each_used(r, k, f)                                                                       \

@@ -31,23 +31,6 @@ const struct file_kind *const file_kinds[] = {
 };
 const size_t nr_file_kinds = ARRAY_SIZE(file_kinds);
 
-int no_memory(struct diag *diag)
-{
-	return diag_fail(diag, ENOMEM, "out of memory");
-}
-
-int file_refuse(const struct seen *s, const char *what, const char *why)
-{
-	return diag_fail(s->d->diag, ENOTSUP, "%s cannot be dumped: descriptor %d of process %d (%s): %s", what, s->fd,
-			 s->p->pid, s->link, why);
-}
-
-int file_fail(const struct seen *s, int code, const char *what)
-{
-	return diag_fail(s->d->diag, code, "%s failed for descriptor %d of process %d (%s): %s", what, s->fd, s->p->pid,
-			 s->link, strerror(code));
-}
-
 int file_owner(struct seen *s, FownEntry **out)
 {
 	FownEntry *o = arena_alloc(s->d->arena, sizeof(*o));
@@ -124,33 +107,28 @@ static int find_file(struct seen *s, struct open_file ***link)
 	return 0;
 }
 
-static int new_file(struct dump *d, const struct file_kind *kind, struct open_file **out)
+static struct open_file *new_file(struct dump *d, const struct file_kind *kind)
 {
 	struct file_table *t = d->files;
 	struct open_file *f = arena_alloc(d->arena, sizeof(*f));
 	FileEntry *e = arena_alloc(d->arena, sizeof(*e));
 
 	if (!f || !e || grow(&t->files, t->nr, &t->cap, sizeof(*t->files)) < 0)
-		return no_memory(d->diag);
+		return NULL;
 	file_entry__init(e);
 	e->type = kind->type;
 	e->id = ++t->last_id;
 	f->kind = kind;
 	f->entry = e;
 	t->files[t->nr++] = f;
-	*out = f;
-	return 0;
+	return f;
 }
 
-int file_add(struct dump *d, const struct file_kind *kind, FileEntry **out)
+FileEntry *file_add(struct dump *d, const struct file_kind *kind)
 {
-	struct open_file *f;
-	int ret = new_file(d, kind, &f);
+	struct open_file *f = new_file(d, kind);
 
-	if (ret < 0)
-		return ret;
-	*out = f->entry;
-	return 0;
+	return f ? f->entry : NULL;
 }
 
 static int read_link(struct seen *s)
@@ -181,9 +159,9 @@ static int dump_new(struct seen *s, struct open_file **link)
 	if (!kind)
 		return file_refuse(s, "an open file of this kind",
 				   "it is not supported yet; close it in the program before the dump");
-	ret = new_file(s->d, kind, &f);
-	if (ret < 0)
-		return ret;
+	f = new_file(s->d, kind);
+	if (!f)
+		return no_memory(s->d->diag);
 	f->pid = s->p->pid;
 	f->fd = s->fd;
 	f->ino = s->st.st_ino;

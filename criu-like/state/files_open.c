@@ -23,12 +23,6 @@
 #define SETFL_FLAGS \
 	(O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME) /* F_SETFL can change these; and O_ASYNC, in the task */
 
-int opener_fail(struct restore *r, int code, const struct opened_file *f, const char *call)
-{
-	return diag_fail(r->diag, code, "cannot restore the %s with id %u: %s: %s", f->kind->name, f->entry->id, call,
-			 strerror(code));
-}
-
 int opener_keep(struct restore *r, int fd)
 {
 	_cleanup_close_ int old = fd;
@@ -327,21 +321,21 @@ static void tell_close(const struct restore *r, const struct process *p, struct 
 
 int files_tell(struct restore *r, struct process *p, struct batch *b)
 {
+	int ret = 0;
+
 	for (size_t i = 0; i < p->nr_fds; i++) {
 		const FdinfoEntry *e = p->fds[i];
 
 		batch_call(b, BATCH_MUST, SYS_dup3, (uint64_t)opener_file(r, e->id)->fd, e->fd,
 			   e->flags & FD_CLOEXEC ? O_CLOEXEC : 0);
 	}
-	for (size_t i = 0; i < 2 * p->nr_fds; i++) { /* epoll instances when all their targets are there */
-		int ret = tell_file(r, p, p->fds[i % p->nr_fds], i >= p->nr_fds, b);
-
-		if (ret < 0)
-			return ret;
-	}
+	for (size_t i = 0; i < p->nr_fds && ret == 0; i++)
+		ret = tell_file(r, p, p->fds[i], false, b);
+	for (size_t i = 0; i < p->nr_fds && ret == 0; i++) /* epoll instances when all their targets are there */
+		ret = tell_file(r, p, p->fds[i], true, b);
 	tell_close(r, p, b);
 	file_locks_tell(r, p, b);
-	return 0;
+	return ret;
 }
 
 void files_room(const struct restore *r, const struct process *p, size_t *records, size_t *bytes)

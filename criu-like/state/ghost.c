@@ -12,7 +12,7 @@
 #include "common/cleanup.h"
 #include "common/util.h"
 
-#define CHUNK_MAX (1u << 20)
+#define CHUNK_MAX 65536
 
 /* Dump: a deleted file. */
 struct ghost {
@@ -100,10 +100,8 @@ static int ghost_fail(struct dump *d, const struct ghost *g, int code)
 
 static int write_run(struct dump *d, const struct ghost *g, struct image_writer *w, int fd, off_t off, off_t end)
 {
-	_cleanup_free_ uint8_t *buf = malloc(CHUNK_MAX);
+	uint8_t buf[CHUNK_MAX];
 
-	if (!buf)
-		return no_memory(d->diag);
 	while (off < end) {
 		GhostChunkEntry e = GHOST_CHUNK_ENTRY__INIT;
 		ssize_t n = full_pread(fd, buf, (size_t)MIN(end - off, (off_t)CHUNK_MAX), off);
@@ -306,11 +304,9 @@ static int make_deleted(struct restore *r, const RegFileEntry *reg, const GhostF
 
 static int fill_chunk(struct restore *r, struct image_reader *reader, int fd, const GhostChunkEntry *e, uint64_t size)
 {
-	_cleanup_free_ uint8_t *buf = malloc(CHUNK_MAX);
+	uint8_t buf[CHUNK_MAX];
 	uint64_t done = 0;
 
-	if (!buf)
-		return no_memory(r->diag);
 	if (e->len > size || e->off > size - e->len)
 		return diag_fail(r->diag, EPROTO, "a piece of a deleted file is beyond its end (offset %llu)",
 				 (unsigned long long)e->off);

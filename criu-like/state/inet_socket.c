@@ -296,8 +296,7 @@ static int inet_finish(struct restore *r)
 {
 	int ret = 0;
 
-	for_each_used(r, &inet_socket_kind, f)
-	{
+	for_each_used (r, &inet_socket_kind, f) {
 		ret = set_options(r, f);
 		if (ret < 0)
 			break;

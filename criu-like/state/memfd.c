@@ -150,9 +150,10 @@ int memfd_dump_area(struct dump *d, const struct process *p, const struct area *
 		return ret;
 	*fdflags = writes ? O_RDWR : O_RDONLY;
 	if (!m->mapped_id[writes]) {
-		ret = file_add(d, &memfd_kind, &fe);
-		if (!ret)
-			ret = new_entry(d, fe, m, *fdflags);
+		fe = file_add(d, &memfd_kind);
+		if (!fe)
+			return no_memory(d->diag);
+		ret = new_entry(d, fe, m, *fdflags);
 		if (ret)
 			return ret;
 		fe->memfd->fown = arena_alloc(d->arena, sizeof(*fe->memfd->fown));

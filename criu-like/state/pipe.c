@@ -65,7 +65,8 @@ static struct pipe_seen *find_pipe(struct seen *s, bool fifo)
 	return p;
 }
 
-static int add_chunk(struct seen *s, struct pipe_seen *p, const void *data, size_t len, size_t size)
+/* @data stays */
+static int add_chunk(struct seen *s, struct pipe_seen *p, uint8_t *data, size_t len, size_t size)
 {
 	struct chunk *c = arena_alloc(s->d->arena, sizeof(*c));
 
@@ -76,10 +77,7 @@ static int add_chunk(struct seen *s, struct pipe_seen *p, const void *data, size
 	c->entry.bytes = (uint32_t)len;
 	c->entry.has_size = true;
 	c->entry.size = (uint32_t)size;
-	c->data = arena_alloc(s->d->arena, len);
-	if (!c->data)
-		return no_memory(s->d->diag);
-	memcpy(c->data, data, len);
+	c->data = data;
 	*p->last = c;
 	p->last = &c->next;
 	return 0;
@@ -88,20 +86,21 @@ static int add_chunk(struct seen *s, struct pipe_seen *p, const void *data, size
 /* Copy the content by way of a second pipe. */
 static int copy_through(struct seen *s, struct pipe_seen *p, size_t size, const int copy[2])
 {
-	_cleanup_free_ uint8_t *buf = malloc(size);
 	ssize_t left, got;
+	uint8_t *buf;
 
-	if (!buf)
-		return no_memory(s->d->diag);
 	if (fcntl(copy[1], F_SETPIPE_SZ, size) < 0)
 		return file_fail(s, errno, "making a pipe of the same size");
 	left = tee(s->lfd, copy[1], size, SPLICE_F_NONBLOCK);
-	if (left < 0 && errno != EAGAIN)
-		return file_fail(s, errno, "tee");
-	for (; left > 0; left -= got) {
+	if (left < 0)
+		return errno == EAGAIN ? 0 : file_fail(s, errno, "tee");
+	buf = arena_alloc(s->d->arena, (size_t)left + 1);
+	if (!buf)
+		return no_memory(s->d->diag);
+	for (; left > 0; left -= got, buf += got) {
 		int ret;
 
-		got = read(copy[0], buf, size);
+		got = read(copy[0], buf, (size_t)left);
 		if (got <= 0)
 			return file_fail(s, got ? errno : EIO, "reading the pipe's copy");
 		ret = add_chunk(s, p, buf, (size_t)got, size);
@@ -119,7 +118,7 @@ static int copy_content(struct seen *s, struct pipe_seen *p)
 		return file_fail(s, errno, "asking for the pipe's size");
 	p->copied = true;
 	if (!bytes)
-		return add_chunk(s, p, "", 0, (size_t)size);
+		return add_chunk(s, p, NULL, 0, (size_t)size);
 	if (pipe2(copy, O_CLOEXEC | O_NONBLOCK) < 0)
 		return file_fail(s, errno, "making a pipe");
 	ret = copy_through(s, p, (size_t)size, copy);
@@ -421,9 +420,10 @@ static int fifo_dump(struct seen *s, FileEntry *fe)
 	e->id = fe->id;
 	e->pipe_id = (uint32_t)s->st.st_ino;
 	fe->fifo = e;
-	ret = file_add(s->d, &reg_file_kind, &reg);
-	if (ret == 0)
-		ret = reg_file_kind.dump(s, reg);
+	reg = file_add(s->d, &reg_file_kind);
+	if (!reg)
+		return no_memory(s->d->diag);
+	ret = reg_file_kind.dump(s, reg);
 	if (ret < 0)
 		return ret;
 	e->has_regf_id = true;

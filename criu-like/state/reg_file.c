@@ -190,9 +190,9 @@ static int add_named(struct dump *d, struct process *p, uint64_t dev, uint64_t i
 	if (len < 0 || fstatat(p->proc_fd, link, &st, 0) < 0)
 		return diag_fail(d->diag, errno, "cannot follow /proc/%d/%s: %s", p->pid, link, strerror(errno));
 	target[len] = '\0';
-	ret = file_add(d, &reg_file_kind, &fe);
-	if (ret < 0)
-		return ret;
+	fe = file_add(d, &reg_file_kind);
+	if (!fe)
+		return no_memory(d->diag);
 	ret = reg_file_entry(d, p, link, target, &st, fe->id, &fe->reg);
 	if (ret == 0 && S_ISREG(st.st_mode) && !is_deleted(target))
 		ret = put_build_id(d, target, fe->reg);

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/arena.h"
-#include "common/cleanup.h"
 #include "common/util.h"
 #include "criu-like/state/file_kind.h"
 
@@ -72,13 +72,12 @@ static bool is_stream(const struct seen *s)
 	return type == SOCK_STREAM;
 }
 
-/* @off: how far the peeking has come, kept here to start again with a larger buffer */
 static int copy_queue(struct seen *s, uint32_t id)
 {
-	_cleanup_free_ uint8_t *buf = malloc(FIRST_BUFFER);
-	size_t cap = FIRST_BUFFER, need = 0;
-	int off = 0, ret = buf ? 0 : no_memory(s->d->diag);
+	uint8_t first[FIRST_BUFFER], *buf = first;
+	size_t cap = sizeof(first), need = 0;
 	bool stream = is_stream(s);
+	int off = 0, ret = 0; /* off: how far the peeking has come, to start again with a larger buffer */
 
 	while (ret == 0) {
 		unsigned passed = 0;
@@ -90,9 +89,8 @@ static int copy_queue(struct seen *s, uint32_t id)
 		if (len == -ENODATA || (len == 0 && stream))
 			return 0;
 		if (len == -EMSGSIZE) {
-			free(buf);
 			cap = need;
-			buf = malloc(cap);
+			buf = arena_alloc(s->d->arena, cap);
 			if (!buf)
 				return no_memory(s->d->diag);
 			if (setsockopt(s->lfd, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off)) < 0)

@@ -112,7 +112,7 @@ static int dump_timeouts(struct seen *s, SkOptsEntry *e)
 
 static int dump_buffers(struct seen *s, SkOptsEntry *e)
 {
-	int sndbuf, rcvbuf, lock;
+	int sndbuf = 0, rcvbuf = 0, lock = 0;
 	int ret = get_number(s, SOL_SOCKET, SO_SNDBUF, &sndbuf);
 
 	if (ret == 0)

@@ -12,13 +12,12 @@
  */
 #include "criu-like/state/tty.h"
 
-#include <asm/termbits.h>
-#include <asm/ioctls.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -27,12 +26,7 @@
 #include "common/cleanup.h"
 #include "common/util.h"
 #include "criu-like/state/file_kind.h"
-
-/* <sys/ioctl.h> has these too, but not together with the kernel's termios. */
-struct winsize {
-	unsigned short ws_row, ws_col, ws_xpixel, ws_ypixel;
-};
-extern int ioctl(int fd, unsigned long request, ...);
+#include "criu-like/state/tty_settings.h"
 
 #define TTYAUX_MAJOR 5
 #define PTY_SLAVE_MAJOR 136
@@ -70,47 +64,6 @@ static bool tty_match(const struct seen *s)
 	return !(s->flags & O_PATH) && which_end(&s->st) != NONE;
 }
 
-static TermiosEntry *make_termios(struct dump *d, const struct termios *t)
-{
-	TermiosEntry *e = arena_alloc(d->arena, sizeof(*e));
-	uint32_t *cc = arena_array(d->arena, NCCS, sizeof(*cc));
-
-	if (!e || !cc)
-		return NULL;
-	termios_entry__init(e);
-	e->c_iflag = t->c_iflag;
-	e->c_oflag = t->c_oflag;
-	e->c_cflag = t->c_cflag;
-	e->c_lflag = t->c_lflag;
-	e->c_line = t->c_line;
-	e->n_c_cc = NCCS; /* so many words, of which the first hold the bytes */
-	e->c_cc = cc;
-	memcpy(cc, t->c_cc, NCCS);
-	return e;
-}
-
-static int read_settings(struct seen *s, TtyInfoEntry *e)
-{
-	struct termios now, locked;
-	WinsizeEntry *w = arena_alloc(s->d->arena, sizeof(*w));
-	struct winsize size;
-
-	if (!w)
-		return no_memory(s->d->diag);
-	if (ioctl(s->lfd, TCGETS, &now) < 0 || ioctl(s->lfd, TIOCGLCKTRMIOS, &locked) < 0 ||
-	    ioctl(s->lfd, TIOCGWINSZ, &size) < 0)
-		return file_fail(s, errno, "reading the terminal's settings");
-	winsize_entry__init(w);
-	w->ws_row = size.ws_row;
-	w->ws_col = size.ws_col;
-	w->ws_xpixel = size.ws_xpixel;
-	w->ws_ypixel = size.ws_ypixel;
-	e->winsize = w;
-	e->termios = make_termios(s->d, &now);
-	e->termios_locked = make_termios(s->d, &locked);
-	return e->termios && e->termios_locked ? 0 : no_memory(s->d->diag);
-}
-
 static int get_flag(const struct seen *s, unsigned long request)
 {
 	int value = 0;
@@ -145,7 +98,7 @@ static int make_info(struct seen *s, enum tty_end end, unsigned index, TtyInfoEn
 	pty->index = index;
 	e->pty = end == CURRENT ? NULL : pty;
 	*out = e;
-	return read_settings(s, e);
+	return tty_settings_dump(s, e);
 }
 
 static struct tty_seen *find_seen(struct seen *s, unsigned index)
@@ -203,11 +156,12 @@ static int tty_dump(struct seen *s, FileEntry *fe)
 	e->id = fe->id;
 	e->flags = s->flags;
 	fe->tty = e;
-	ret = note_end(s, which_end(&s->st), &e->tty_info_id);
+	reg = file_add(s->d, &reg_file_kind);
+	if (!reg)
+		return no_memory(s->d->diag);
+	ret = reg_file_kind.dump(s, reg);
 	if (ret == 0)
-		ret = file_add(s->d, &reg_file_kind, &reg);
-	if (ret == 0)
-		ret = reg_file_kind.dump(s, reg);
+		ret = note_end(s, which_end(&s->st), &e->tty_info_id);
 	if (ret < 0)
 		return ret;
 	reg->reg->has_size = false;
@@ -441,9 +395,7 @@ static int open_own(struct restore *r, const struct opened_file *f)
 		return diag_fail(r->diag, ENOTSUP, "the tree was started from a terminal (%s): use --shell-job (-j)",
 				 path_of(r, f));
 	for (int i = 0; i <= STDERR_FILENO; i++) {
-		struct termios t;
-
-		if (ioctl(i, TCGETS, &t) < 0)
+		if (!isatty(i))
 			continue;
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", i);
 		return open(path, (int)(f->entry->tty->flags & (O_ACCMODE | O_NONBLOCK)) | O_NOCTTY | O_CLOEXEC);
@@ -489,36 +441,13 @@ static int tty_open(struct restore *r, struct opened_file *f)
 	return f->fd < 0 ? f->fd : opener_setup(r, f, e->flags, e->fown);
 }
 
-static bool get_termios(const TermiosEntry *e, struct termios *t)
-{
-	if (!e || e->n_c_cc < (NCCS + 3) / 4)
-		return false;
-	*t = (struct termios){
-		.c_iflag = e->c_iflag,
-		.c_oflag = e->c_oflag,
-		.c_cflag = e->c_cflag,
-		.c_lflag = e->c_lflag,
-		.c_line = (cc_t)e->c_line,
-	};
-	memcpy(t->c_cc, e->c_cc, NCCS);
-	return true;
-}
-
 static int set_terminal(struct restore *r, const struct tty_again *t)
 {
 	const TtyInfoEntry *e = t->master_info;
 	int on = 1, fd = t->master->fd;
-	struct termios now, locked;
-	struct winsize size = { 0 };
 
-	if (e->winsize)
-		size = (struct winsize){ (unsigned short)e->winsize->ws_row, (unsigned short)e->winsize->ws_col,
-					 (unsigned short)e->winsize->ws_xpixel, (unsigned short)e->winsize->ws_ypixel };
-	if ((get_termios(e->termios, &now) && ioctl(fd, TCSETS, &now) < 0) ||
-	    (e->winsize && ioctl(fd, TIOCSWINSZ, &size) < 0) ||
-	    (get_termios(e->termios_locked, &locked) && ioctl(fd, TIOCSLCKTRMIOS, &locked) < 0) ||
-	    (e->packet_mode && ioctl(fd, TIOCPKT, &on) < 0) || (e->locked && ioctl(fd, TIOCSPTLCK, &on) < 0) ||
-	    (e->exclusive && ioctl(fd, TIOCEXCL) < 0))
+	if (tty_settings_restore(fd, e) < 0 || (e->packet_mode && ioctl(fd, TIOCPKT, &on) < 0) ||
+	    (e->locked && ioctl(fd, TIOCSPTLCK, &on) < 0) || (e->exclusive && ioctl(fd, TIOCEXCL) < 0))
 		return opener_fail(r, errno, t->master, "setting the terminal");
 	return 0;
 }
