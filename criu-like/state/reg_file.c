@@ -3,6 +3,7 @@
  * Files with a name: regular files, directories, device nodes without state of their own, O_PATH descriptors; and the
  * same as mapped files, executables and directories of a process.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -55,12 +56,46 @@ static int put_build_id(struct dump *d, const char *name, RegFileEntry *e)
 	return 0;
 }
 
-/* Does the name lead to the same file when it is opened again? Return: 1, 0 it has been deleted, or -errno with a
- * sentence */
-static int check_name(struct dump *d, const struct process *p, const char *link, const char *name,
-		      const struct stat *st)
+static bool is_same(const char *name, const struct stat *st)
 {
 	struct stat now;
+
+	return lstat(name, &now) == 0 && now.st_dev == st->st_dev && now.st_ino == st->st_ino;
+}
+
+/*
+ * Another name in the same directory. sem_open(3) leaves one, for instance: it makes a semaphore under a temporary
+ * name, links the right name to it, and deletes the first.
+ *
+ * Return: the name, in the arena, or NULL
+ */
+static const char *find_other_name(struct dump *d, const char *name, const struct stat *st)
+{
+	const char *slash = strrchr(name, '/'), *found = NULL;
+	char path[PATH_MAX];
+	struct dirent *e;
+	DIR *dir;
+
+	if (!slash || slash - name >= PATH_MAX - NAME_MAX - 2)
+		return NULL;
+	snprintf(path, sizeof(path), "%.*s/", (int)(slash - name), name);
+	dir = opendir(path);
+	while (dir && !found && (e = readdir(dir))) {
+		strcpy(path + (slash - name) + 1, e->d_name);
+		if (e->d_ino == st->st_ino && is_same(path, st))
+			found = arena_strdup(d->arena, path);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+/* Does a name lead to the same file when it is opened again? @text: the name, may be changed to one that does. Return:
+ * 1, 0 it has been deleted, or -errno with a sentence */
+static int check_name(struct dump *d, const struct process *p, const char *link, const char **text,
+		      const struct stat *st)
+{
+	const char *name = *text, *other;
 
 	if (!strncmp(name, "/proc/", 6) && name[6] >= '0' && name[6] <= '9')
 		return diag_fail(
@@ -68,10 +103,15 @@ static int check_name(struct dump *d, const struct process *p, const char *link,
 			"%s of process %d is %s, which does not exist before the process does: close it before "
 			"the dump",
 			link, p->pid, name);
-	if (name[0] == '/' && lstat(name, &now) == 0 && now.st_dev == st->st_dev && now.st_ino == st->st_ino)
+	if (name[0] == '/' && is_same(name, st))
 		return 1;
 	if (is_deleted(name) && (st->st_nlink == 0 || (S_ISDIR(st->st_mode) && st->st_nlink < 2)))
 		return 0;
+	other = is_deleted(name) ? find_other_name(d, name, st) : NULL;
+	if (other) {
+		*text = other;
+		return 1;
+	}
 	if (is_deleted(name))
 		return diag_fail(
 			d->diag, ENOTSUP,
@@ -100,7 +140,7 @@ int reg_file_entry(struct dump *d, const struct process *p, const char *link, co
 {
 	RegFileEntry *e = arena_alloc(d->arena, sizeof(*e));
 	FownEntry *owner = arena_alloc(d->arena, sizeof(*owner));
-	int there = check_name(d, p, link, name, st);
+	int there = check_name(d, p, link, &name, st);
 
 	if (there < 0)
 		return there;
