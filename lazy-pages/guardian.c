@@ -56,6 +56,7 @@ static int poison_space(const struct lazy_options *opt, struct shared *sh, struc
 
 	if (ret)
 		return ret;
+	image_dir_trust_pages(dir); /* only which pages there are matters */
 	ret = source_open_images(dir, row->image_pid, &src, diag);
 	if (!ret) {
 		ret = space_adopt(&sp, row, &sh->stats, src, diag);
