@@ -123,32 +123,26 @@ void sockdiag_unix_free(struct sockdiag_unix_list *list)
 	*list = (struct sockdiag_unix_list){ 0 };
 }
 
-struct udp_wanted {
-	uint64_t ino;
-	int shutdown;
-};
-
 static int take_udp(struct nl_msg *msg, void *arg)
 {
-	struct udp_wanted *wanted = arg;
 	struct nlattr *tb[INET_DIAG_MAX + 1];
 	const struct inet_diag_msg *m = nlmsg_data(nlmsg_hdr(msg));
+	uintptr_t shutdown = 0;
 
-	if (m->idiag_inode == wanted->ino && nlmsg_parse(nlmsg_hdr(msg), sizeof(*m), tb, INET_DIAG_MAX, NULL) >= 0 &&
-	    tb[INET_DIAG_SHUTDOWN])
-		wanted->shutdown = nla_get_u8(tb[INET_DIAG_SHUTDOWN]);
+	if (nlmsg_parse(nlmsg_hdr(msg), sizeof(*m), tb, INET_DIAG_MAX, NULL) >= 0 && tb[INET_DIAG_SHUTDOWN])
+		shutdown = nla_get_u8(tb[INET_DIAG_SHUTDOWN]);
+	if (shutdown && idmap_put(arg, m->idiag_inode, (void *)shutdown) < 0)
+		return -NLE_NOMEM;
 	return NL_OK;
 }
 
-int sockdiag_udp_shutdown(int family, uint64_t ino)
+int sockdiag_udp_shutdowns(struct idmap *out)
 {
-	struct inet_diag_req_v2 req = {
-		.sdiag_family = (uint8_t)family,
-		.sdiag_protocol = IPPROTO_UDP,
-		.idiag_states = UINT32_MAX,
-	};
-	struct udp_wanted wanted = { .ino = ino };
-	int ret = ask(&req, sizeof(req), take_udp, &wanted);
+	struct inet_diag_req_v2 req = { .sdiag_family = AF_INET,
+					.sdiag_protocol = IPPROTO_UDP,
+					.idiag_states = UINT32_MAX };
+	int ret = ask(&req, sizeof(req), take_udp, out);
 
-	return ret < 0 ? ret : wanted.shutdown;
+	req.sdiag_family = AF_INET6;
+	return ret < 0 ? ret : ask(&req, sizeof(req), take_udp, out);
 }

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/idmap.h"
+
 /* What sock_diag(7) says about the sockets of the caller's network namespace. */
 
 #define SOCKDIAG_NAME_MAX 108
@@ -34,12 +36,11 @@ int sockdiag_unix(struct sockdiag_unix_list *out);
 void sockdiag_unix_free(struct sockdiag_unix_list *list);
 
 /**
- * sockdiag_udp_shutdown() - Which ways a UDP socket has been shut down
- * @family: AF_INET or AF_INET6
- * @ino: its inode
+ * sockdiag_udp_shutdowns() - Which UDP sockets have been shut down, over IPv4 and IPv6
+ * @out: inode -> 1 for reading, 2 for writing, 3 for both; others are not in it; free with idmap_free() in any case
  *
- * Return: 1 for reading, 2 for writing or both together; 0 also for a socket that has no port; or -errno
+ * Return: 0, or -errno
  */
-int sockdiag_udp_shutdown(int family, uint64_t ino);
+int sockdiag_udp_shutdowns(struct idmap *out);
 
 #endif

@@ -57,6 +57,8 @@ struct file_table {
 	struct memfd_table *memfds;
 	struct pipe_table *pipes;
 	struct unix_table *unixes;
+	struct idmap udp_shutdowns; /* see sockdiag.h */
+	bool udp_listed;
 	struct ghost_table *ghosts;
 	struct tty_table *ttys;
 	struct file_lock *locks, *last_lock;

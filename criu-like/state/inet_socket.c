@@ -96,10 +96,14 @@ static int dump_tcp(struct seen *s, InetSkEntry *e)
 
 static int dump_udp(struct seen *s, InetSkEntry *e)
 {
-	int shut = sockdiag_udp_shutdown((int)e->family, s->st.st_ino), waiting = 0;
+	struct file_table *t = s->d->files;
+	int waiting = 0, ret = t->udp_listed ? 0 : sockdiag_udp_shutdowns(&t->udp_shutdowns);
+	uintptr_t shut;
 
-	if (shut < 0)
-		return file_fail(s, -shut, "sock_diag");
+	if (ret < 0)
+		return file_fail(s, -ret, "sock_diag");
+	t->udp_listed = true;
+	shut = (uintptr_t)idmap_get(&t->udp_shutdowns, s->st.st_ino);
 	e->has_shutdown = shut != 0;
 	e->shutdown = (SkShutdown)shut;
 	e->state = e->dst_port ? TCP_ESTABLISHED : TCP_CLOSE;
@@ -304,6 +308,11 @@ static int inet_finish(struct restore *r)
 	return ret;
 }
 
+static void inet_free_dump(struct file_table *t)
+{
+	idmap_free(&t->udp_shutdowns);
+}
+
 const struct file_kind inet_socket_kind = {
 	.type = FD_TYPES__INETSK,
 	.name = "IP socket",
@@ -312,6 +321,7 @@ const struct file_kind inet_socket_kind = {
 	.flags = offsetof(InetSkEntry, flags),
 	.match = inet_match,
 	.dump = inet_dump,
+	.free_dump = inet_free_dump,
 	.open = inet_open,
 	.finish = inet_finish,
 };

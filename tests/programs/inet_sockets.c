@@ -76,7 +76,7 @@ int main(int argc, char **argv)
 	socklen_t len = 8;
 	struct linger linger = { 1, 5 };
 	struct timeval tv = { 3, 250000 };
-	int tcp, tcp6, bound, fresh, udp, udp6, connected, peer, reuse[2], sndbuf;
+	int tcp, tcp6, bound, fresh, udp, udp6, connected, half, peer, reuse[2], sndbuf;
 	struct sockaddr_in a = { .sin_family = AF_INET };
 	char buf[8];
 
@@ -92,6 +92,8 @@ int main(int argc, char **argv)
 	a.sin_port = htons(21006);
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	test_check(connect(connected, (void *)&a, sizeof(a)) == 0);
+	half = new_socket(AF_INET, SOCK_DGRAM, 21008);
+	test_check(connect(half, (void *)&a, sizeof(a)) == 0 && shutdown(half, SHUT_WR) == 0);
 	for (int i = 0; i < 2; i++) {
 		reuse[i] = new_socket(AF_INET, SOCK_DGRAM, 0);
 		set(reuse[i], SOL_SOCKET, SO_REUSEPORT, 1);
@@ -134,6 +136,7 @@ int main(int argc, char **argv)
 		   linger.l_linger == 5);
 	len = 8;
 	test_check(getsockopt(udp, SOL_SOCKET, SO_GET_FILTER, back, &len) == 0 && len == 1 && back[0].k == 0xffff);
+	test_check(send(half, "x", 1, MSG_NOSIGNAL) < 0 && errno == EPIPE);
 	test_check(write(connected, "dgram", 5) == 5 && read(peer, buf, sizeof(buf)) == 5 && !memcmp(buf, "dgram", 5));
 	test_check(get(reuse[0], SOL_SOCKET, SO_REUSEPORT) == 1 && port_of(reuse[0]) == 21007 &&
 		   port_of(reuse[1]) == 21007);
