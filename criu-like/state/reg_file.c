@@ -324,6 +324,8 @@ int reg_file_open(struct restore *r, const RegFileEntry *e, uint32_t flags)
 	flags &= ~(uint32_t)(O_CREAT | O_EXCL | O_TRUNC | O_ASYNC | KERNEL_O_TMPFILE);
 	if (ghost_has(r, e->id))
 		return ghost_open(r, e, flags);
+	if (S_ISREG(e->mode) && !(flags & O_PATH))
+		flags |= O_NONBLOCK; /* if there is a FIFO now, it shall be found out; opener_setup() clears it */
 	fd = open(e->name, (int)(flags | O_CLOEXEC | O_NOCTTY));
 	if (fd < 0)
 		return diag_fail(r->diag, errno, "cannot open %s, which the process had open: %s", e->name,

@@ -264,6 +264,21 @@ static void test_mode(void **state)
 	assert_refused(im, ESTALE, "/dev/null has mode");
 }
 
+/* Opening it as it was would wait for a writer. */
+static void test_became_fifo(void **state)
+{
+	struct images *im = *state;
+	char name[80];
+
+	snprintf(name, sizeof(name), "%s/fifo", im->path);
+	assert_int_equal(mkfifo(name, 0600), 0);
+	im->reg.name = name;
+	im->reg.has_mode = true;
+	im->reg.mode = S_IFREG | 0600;
+	add(im, FD_TYPES__REG)->reg = &im->reg;
+	assert_refused(im, ESTALE, "has mode");
+}
+
 static void test_build_id(void **state)
 {
 	struct images *im = *state;
@@ -464,11 +479,13 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		CASE(test_whole),	CASE(test_ids),	   CASE(test_unknown),	CASE(test_empty),
-		CASE(test_descriptors), CASE(test_types),  CASE(test_twice),	CASE(test_missing_file),
-		CASE(test_size),	CASE(test_mode),   CASE(test_build_id), CASE(test_pipe_data),
-		CASE(test_peer),	CASE(test_name),   CASE(test_address),	CASE(test_connection),
-		CASE(test_target),	CASE(test_flight), CASE(test_inner_id), cmocka_unit_test(test_dump),
+		CASE(test_whole),     CASE(test_ids),	       CASE(test_unknown),
+		CASE(test_empty),     CASE(test_descriptors),  CASE(test_types),
+		CASE(test_twice),     CASE(test_missing_file), CASE(test_size),
+		CASE(test_mode),      CASE(test_became_fifo),  CASE(test_build_id),
+		CASE(test_pipe_data), CASE(test_peer),	       CASE(test_name),
+		CASE(test_address),   CASE(test_connection),   CASE(test_target),
+		CASE(test_flight),    CASE(test_inner_id),     cmocka_unit_test(test_dump),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
