@@ -2,10 +2,12 @@
 #include "lazy-pages/serve.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -27,11 +29,16 @@
 #define SPIN_NS 60000
 #define BURST_GAP_NS 100000 /* faults closer than this are a burst */
 #define RETRY_NS 20000
-#define WINDOW_MIN 16
-#define WINDOW_MAX 256
+#define PAUSE_NS 1000000  /* a burst ends with a pause of this length */
+#define WINDOW_FIRST 16UL /* pages filled around a fault: 64 KiB */
+#define WINDOW_MIN 4UL
+#define WINDOW_SWEEP 64UL /* the least, when a burst has gone on for long */
+#define WINDOW_MAX 256UL
 #define JOB_MAX 512 /* pages: 2 MiB */
 #define JOB_MIN 16
 #define JOBS_PER_WORKER 2
+#define OWNER_NICE (-10)
+#define OWNER_SLICE_NS 100000
 
 uint64_t serve_now(void)
 {
@@ -74,7 +81,7 @@ int serve_add_space(struct server *s, struct space *sp)
 
 	if (!ret && sp->row->pidfd >= 0)
 		ret = serve_watch(s, sp->row->pidfd, WATCH_PIDFD, row);
-	sp->window = WINDOW_MIN;
+	sp->window = WINDOW_FIRST;
 	s->spaces[row] = sp;
 	s->nr_spaces++;
 	return ret;
@@ -124,6 +131,20 @@ static void process_ended(struct server *s, struct space *sp)
 		process_gone(s, sp);
 }
 
+/*
+ * How much to fill around a fault. Sequential touches want ever more. Random ones want little, for the sake of the next
+ * fault; but when they go on for thousands, somebody walks through all of the memory, and then it is the number of
+ * faults that costs.
+ */
+static uint64_t fault_window(const struct server *s, const struct space *sp, uint64_t addr)
+{
+	if (PAGE_DOWN(addr) == sp->expected)
+		return MIN(sp->window * 2, WINDOW_MAX);
+	if (!s->burst)
+		return WINDOW_FIRST;
+	return MAX(sp->window / 2, MIN(WINDOW_MIN << MIN(s->burst / 1024, 8UL), WINDOW_SWEEP));
+}
+
 static int fill_fault(struct server *s, struct space *sp, uint64_t addr)
 {
 	struct piece p;
@@ -131,7 +152,7 @@ static int fill_fault(struct server *s, struct space *sp, uint64_t addr)
 
 	if (reorder_aside(sp))
 		return -EAGAIN;
-	sp->window = PAGE_DOWN(addr) == sp->expected ? MIN(sp->window * 2, WINDOW_MAX) : WINDOW_MIN;
+	sp->window = fault_window(s, sp, addr);
 	ret = space_around(sp, addr, sp->window, &p);
 	if (ret == -ENOENT)
 		return fill_zero(sp, addr);
@@ -153,7 +174,11 @@ static void serve_faults(struct server *s)
 	for (size_t i = 0; i < nr && s->nr_faults; i++) {
 		struct fault f = s->faults[i];
 		uint64_t now;
-		int ret = f.sp->over ? 0 : fill_fault(s, f.sp, f.addr);
+		int ret;
+
+		if (f.since > s->last_fault + PAUSE_NS)
+			s->burst = 0;
+		ret = f.sp->over ? 0 : fill_fault(s, f.sp, f.addr);
 
 		if (ret == -EAGAIN) {
 			s->faults[kept++] = f;
@@ -165,6 +190,7 @@ static void serve_faults(struct server *s)
 		stats_fault(&s->sh->stats, now - f.since);
 		s->gap = (s->gap * 3 + MIN(now - s->last_fault, 10 * BURST_GAP_NS)) / 4;
 		s->last_fault = now;
+		s->burst = MIN(s->burst + 1, 64 * 1024);
 	}
 	s->nr_faults = kept;
 }
@@ -432,6 +458,29 @@ static int loop(struct server *s)
 	return MIN(ret, 0);
 }
 
+/* As sched_setattr(2) has it; the kernel's header and glibc's exclude each other. */
+struct sched_attributes {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+};
+
+/* A fault stops the program: the owner should get a CPU at once, for the little that it does. */
+static void be_prompt(void)
+{
+	struct sched_attributes attr = {
+		.size = sizeof(attr),
+		.policy = SCHED_OTHER,
+		.nice = OWNER_NICE,
+		.runtime = OWNER_SLICE_NS,
+	};
+
+	if (syscall(SYS_sched_setattr, 0, &attr, 0))
+		setpriority(PRIO_PROCESS, 0, OWNER_NICE);
+}
+
 /* Descriptors that a successor has to close: the table outlives this process. */
 static int own_descriptors(struct server *s)
 {
@@ -524,6 +573,7 @@ static int serve_start(struct server *s)
 		s->jobs[i].next = s->idle_jobs;
 		s->idle_jobs = &s->jobs[i];
 	}
+	be_prompt();
 	ret = own_descriptors(s);
 	return ret ?: adopt(s);
 }

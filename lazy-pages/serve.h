@@ -37,6 +37,7 @@ struct server {
 	unsigned nr_jobs, busy_jobs;
 	struct space *focus; /* where the last fault was: the drain goes on there */
 	uint64_t last_fault; /* ns */
+	uint64_t burst;	     /* faults since the last pause */
 	uint64_t gap;	     /* ns between faults, smoothed */
 	uint64_t held;	     /* ns: the drain stands still until then; 0: it does not */
 	uint64_t feed_after; /* ns: no drain before */

@@ -58,7 +58,7 @@ struct shared {
 	int32_t listen_fd; /* -1: closed */
 	int32_t conn_fd;   /* -1: none */
 	struct restore_receiver rx;
-	uint32_t accepting; /* the mark of a connection that may be on its way */
+	uint32_t accepting;	  /* the mark of a connection that may be on its way */
 	uint32_t processes;	  /* received so far */
 	uint32_t finished;	  /* the restore is through */
 	uint32_t lost;		  /* its connection ended before that */
