@@ -16,15 +16,21 @@
 #include "lazy-pages/serve.h"
 
 /*
- * The guardian: a process that does nothing but wait for the server's death.
+ * The guardian: a process that does nothing but wait for the server's death; and its deputy, which waits for the
+ * guardian's.
  *
- * When the last descriptor of a userfaultfd closes, the kernel lets later touches read zeros. Server and guardian are
- * two processes with one table of descriptors (CLONE_FILES), so the death of either closes nothing, and there is no
- * moment at which a descriptor that has just come in is in one hand only. What is missing lies in shared memory.
+ * When the last descriptor of a userfaultfd closes, the kernel lets later touches read zeros. Server, guardian and
+ * deputy are processes with one table of descriptors (CLONE_FILES), so the death of one or two of them closes nothing,
+ * and there is no moment at which a descriptor that has just come in is in one hand only. What is missing lies in
+ *shared memory.
  *
  *	the server dies:   the guardian starts another, which adopts the spaces, applies the events that were read and
  *			   not applied, and wakes all who wait, so that the kernel announces their faults again;
- *	the guardian dies: the server starts another.
+ *	the guardian dies: the deputy takes its place and makes a deputy;
+ *	the deputy dies:   the guardian makes another.
+ *
+ * A guardian may die with a server half started, and its deputy start one too. Only one of the two may serve: the one
+ * whose pid gets into shared->server.
  *
  * There is one case in which nobody goes on: the server died while it accepted the restore's connection, and nobody
  * knows its descriptor. It closes with the service, so the restore fails. When servers keep dying without filling
@@ -117,39 +123,77 @@ static void __attribute__((noreturn)) server_main(const struct lazy_options *opt
 	_exit(ret ? 1 : 0);
 }
 
+/* Make @pid the server after the one in @old. Parent and child both do. Return: whether it is. */
+static bool appoint(struct shared *sh, uint64_t old, pid_t pid)
+{
+	uint64_t new = ((old >> 32) + 1) << 32 | (uint32_t)pid, seen = old;
+
+	return __atomic_compare_exchange_n(&sh->server, &seen, new, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST) ||
+	       seen == new;
+}
+
 static int start_server(const struct lazy_options *opt, struct shared *sh, struct diag *diag)
 {
+	uint64_t old = __atomic_load_n(&sh->server, __ATOMIC_SEQ_CST);
 	pid_t pid = clone_sharing_files();
 
 	if (pid < 0)
 		return diag_fail(diag, errno, "cannot start the lazy-pages server: %s", strerror(errno));
-	if (!pid)
+	if (!pid) {
+		if (!appoint(sh, old, getpid()))
+			_exit(0);
 		server_main(opt, sh, diag);
-	if (sh->server_pidfd >= 0)
-		close(sh->server_pidfd);
-	sh->server = pid;
-	sh->server_pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (sh->server_pidfd < 0)
-		return diag_fail(diag, errno, "cannot watch the lazy-pages server: %s", strerror(errno));
+	}
+	appoint(sh, old, pid);
 	return 0;
 }
 
-/* Wait until the server is gone, all its threads included; pass on signals. */
-static void await_server(struct shared *sh, int signals)
-{
-	struct pollfd p[2] = { { sh->server_pidfd, POLLIN, 0 }, { signals, POLLIN, 0 } };
+static int guard(const struct lazy_options *opt, struct shared *sh, struct diag *diag, int signals);
 
-	for (;;) {
+/* Make a deputy. Return: a pidfd of it, or -errno */
+static int start_deputy(const struct lazy_options *opt, struct shared *sh, struct diag *diag, int signals)
+{
+	int me = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	pid_t pid = clone_sharing_files();
+	int fd;
+
+	if (!pid) {
+		struct pollfd p = { me, POLLIN, 0 };
+
+		while (poll(&p, 1, -1) != 1)
+			;
+		if (sh->done)
+			_exit(0);
+		diag_warn(diag, "the guardian died; its deputy (pid %d) takes its place", getpid());
+		_exit(guard(opt, sh, diag, signals) ? 1 : 0);
+	}
+	fd = pid < 0 ? -1 : (int)syscall(SYS_pidfd_open, pid, 0);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Wait until the server is gone, all its threads included; keep a deputy, pass on signals. */
+static void await_server(const struct lazy_options *opt, struct shared *sh, struct diag *diag, int signals, int *deputy)
+{
+	pid_t pid = (pid_t)(uint32_t)__atomic_load_n(&sh->server, __ATOMIC_SEQ_CST);
+	_cleanup_close_ int server = (int)syscall(SYS_pidfd_open, pid, 0);
+
+	while (server >= 0) {
+		struct pollfd p[3] = { { server, POLLIN, 0 }, { signals, POLLIN, 0 }, { *deputy, POLLIN, 0 } };
 		struct signalfd_siginfo info;
 
-		if (poll(p, 2, -1) < 0 && errno != EINTR)
-			return;
+		if (poll(p, 3, -1) < 0)
+			continue;
 		if (p[1].revents && read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
-			syscall(SYS_pidfd_send_signal, sh->server_pidfd, (int)info.ssi_signo, NULL, 0);
+			syscall(SYS_pidfd_send_signal, server, (int)info.ssi_signo, NULL, 0);
+		if (p[2].revents) {
+			close(*deputy);
+			*deputy = start_deputy(opt, sh, diag, signals);
+		}
 		if (p[0].revents)
 			break;
 	}
-	waitpid(sh->server, NULL, WNOHANG);
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
 }
 
 static uint64_t progress(const struct shared *sh)
@@ -162,12 +206,17 @@ static uint64_t progress(const struct shared *sh)
 /* Guard server after server until one has brought the service to its end. */
 static int guard(const struct lazy_options *opt, struct shared *sh, struct diag *diag, int signals)
 {
+	_cleanup_close_ int deputy = start_deputy(opt, sh, diag, signals);
 	uint64_t before = progress(sh);
 	unsigned idle_deaths = 0;
 	int ret;
 
+	if (deputy < 0)
+		diag_warn(diag, "the guardian has no deputy: %s", strerror(-deputy));
+	if (!sh->server && (ret = start_server(opt, sh, diag)))
+		return ret;
 	for (;;) {
-		await_server(sh, signals);
+		await_server(opt, sh, diag, signals, &deputy);
 		if (sh->done)
 			return sh->status;
 		if (sh->accepting)
@@ -177,7 +226,7 @@ static int guard(const struct lazy_options *opt, struct shared *sh, struct diag 
 			return kill_all(opt, sh, diag, "the lazy-pages server dies again and again");
 		before = progress(sh);
 		sh->stats.takeovers++;
-		diag_warn(diag, "the lazy-pages server (pid %d) died; another takes over", sh->server);
+		diag_warn(diag, "the lazy-pages server (pid %u) died; another takes over", (uint32_t)sh->server);
 		ret = start_server(opt, sh, diag);
 		if (ret)
 			return kill_all(opt, sh, diag, diag->text);
@@ -202,42 +251,14 @@ int guardian_run(const struct lazy_options *opt, struct shared *sh, struct diag 
 	_cleanup_close_ int signals = block_signals(&old);
 	int ret;
 
-	sh->guardian = getpid();
-	sh->guardian_pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
-	if (signals < 0 || sh->guardian_pidfd < 0)
+	if (signals < 0)
 		return diag_fail(diag, errno, "cannot guard the lazy-pages server: %s", strerror(errno));
-	ret = start_server(opt, sh, diag);
-	if (!ret)
-		ret = guard(opt, sh, diag, signals);
+	ret = guard(opt, sh, diag, signals);
+	__atomic_store_n(&sh->done, 1, __ATOMIC_SEQ_CST);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	if (ret < 0 && !diag->code) { /* logged by the server already */
 		diag->code = -ret;
 		memcpy(diag->text, sh->text, sizeof(sh->text));
 	}
 	return ret;
-}
-
-int guardian_respawn(const struct lazy_options *opt, struct shared *sh, struct diag *diag)
-{
-	pid_t pid;
-
-	sh->server = getpid();
-	if (sh->guardian_pidfd >= 0)
-		close(sh->guardian_pidfd);
-	sh->guardian_pidfd = -1;
-	while (waitpid(-1, NULL, WNOHANG) > 0)
-		;
-	pid = clone_sharing_files();
-	if (pid < 0)
-		return diag_fail(diag, errno, "cannot start another guardian: %s", strerror(errno));
-	if (!pid) {
-		sigset_t old;
-		int ret = guard(opt, sh, diag, block_signals(&old));
-
-		_exit(ret ? 1 : 0);
-	}
-	sh->guardian = pid;
-	sh->guardian_pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	diag_warn(diag, "the guardian died; another (pid %d) is there", pid);
-	return 0;
 }

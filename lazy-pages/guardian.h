@@ -12,13 +12,4 @@
  */
 int guardian_run(const struct lazy_options *opt, struct shared *sh, struct diag *diag);
 
-/**
- * guardian_respawn() - The server's side: its guardian has died, make another
- *
- * No other thread of the server may be at work.
- *
- * Return: 0, or -errno with a sentence in @diag
- */
-int guardian_respawn(const struct lazy_options *opt, struct shared *sh, struct diag *diag);
-
 #endif

@@ -335,19 +335,6 @@ static int settle(struct server *s)
 	return !s->nr_spaces && s->sh->conn_fd < 0 && (s->sh->finished || s->sh->lost);
 }
 
-/* The guardian is dead. Another one is a copy of this process, so the workers must be idle for that moment. */
-static int replace_guardian(struct server *s)
-{
-	serve_unwatch(s, s->sh->guardian_pidfd);
-	workers_pause(s->workers);
-	jobs_back(s, workers_recall(s->workers));
-	while (s->busy_jobs)
-		jobs_back(s, workers_collect(s->workers));
-	if (guardian_respawn(s->opt, s->sh, s->diag))
-		return -EAGAIN;
-	return serve_watch(s, s->sh->guardian_pidfd, WATCH_GUARDIAN, 0);
-}
-
 static int on_signal(struct server *s)
 {
 	struct signalfd_siginfo info;
@@ -381,8 +368,6 @@ static int dispatch(struct server *s, uint64_t data)
 		return session_receive(s);
 	case WATCH_SIGNAL:
 		return on_signal(s);
-	case WATCH_GUARDIAN:
-		return replace_guardian(s);
 	}
 	return 0;
 }
@@ -488,9 +473,11 @@ static int own_descriptors(struct server *s)
 	int ret;
 
 	for (unsigned i = 0; i < SHARED_MAX_LOOSE; i++) {
-		if (s->sh->loose[i] >= 0)
-			close(s->sh->loose[i]);
-		s->sh->loose[i] = -1;
+		int fd = s->sh->loose[i];
+
+		s->sh->loose[i] = -1; /* first: nobody may close its number's next holder */
+		if (fd >= 0)
+			close(fd);
 	}
 	s->epoll = s->sh->loose[0] = epoll_create1(EPOLL_CLOEXEC);
 	sigemptyset(&set);
@@ -510,8 +497,6 @@ static int own_descriptors(struct server *s)
 		ret = serve_watch(s, s->sh->listen_fd, WATCH_LISTEN, 0);
 	if (!ret && s->sh->conn_fd >= 0)
 		ret = serve_watch(s, s->sh->conn_fd, WATCH_CONN, 0);
-	if (!ret && s->sh->guardian_pidfd >= 0)
-		ret = serve_watch(s, s->sh->guardian_pidfd, WATCH_GUARDIAN, 0);
 	return ret;
 }
 
@@ -534,6 +519,8 @@ static int adopt(struct server *s)
 		struct source *src;
 		struct space *sp;
 
+		if (row->live && row->closing)
+			space_close_row(row);
 		if (!row->live)
 			continue;
 		s->nr_rows = i + 1;

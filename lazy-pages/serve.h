@@ -45,7 +45,7 @@ struct server {
 };
 
 /* What an epoll event is about; the row's number is in the low half. */
-enum watch { WATCH_LISTEN, WATCH_CONN, WATCH_UFFD, WATCH_PIDFD, WATCH_WORKERS, WATCH_SIGNAL, WATCH_GUARDIAN };
+enum watch { WATCH_LISTEN, WATCH_CONN, WATCH_UFFD, WATCH_PIDFD, WATCH_WORKERS, WATCH_SIGNAL };
 
 /** serve() - Take a restore's processes and fill them until nothing is missing. Return: 0, or -errno with a sentence */
 int serve(const struct lazy_options *opt, struct shared *sh, struct diag *diag);

@@ -88,20 +88,24 @@ static int take_process(struct server *s, pid_t pid, int uffd, pid_t sender)
 
 static void close_conn(struct server *s)
 {
-	serve_unwatch(s, s->sh->conn_fd);
-	close(s->sh->conn_fd);
-	s->sh->conn_fd = -1;
+	int fd = s->sh->conn_fd;
+
+	serve_unwatch(s, fd);
+	s->sh->conn_fd = -1; /* first: a successor must not take the number's next holder for it */
+	close(fd);
 }
 
 /* The first process is here: this server is taken, another may listen in the same place. */
 static void close_listen(struct server *s)
 {
-	if (s->sh->listen_fd < 0)
+	int fd = s->sh->listen_fd;
+
+	if (fd < 0)
 		return;
-	serve_unwatch(s, s->sh->listen_fd);
-	restore_socket_unlink(s->opt->work_dir, s->sh->listen_fd);
-	close(s->sh->listen_fd);
+	serve_unwatch(s, fd);
+	restore_socket_unlink(s->opt->work_dir, fd);
 	s->sh->listen_fd = -1;
+	close(fd);
 }
 
 static void finished(struct server *s)

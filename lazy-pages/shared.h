@@ -22,6 +22,7 @@
 
 struct shared_row {
 	int32_t live;
+	int32_t closing; /* nothing is missing any more, and its descriptors are being closed */
 	int32_t uffd;
 	int32_t pidfd; /* -1: unknown (a child that a FORK event announced) */
 	int32_t memfd;
@@ -58,12 +59,11 @@ struct shared {
 	int32_t listen_fd; /* -1: closed */
 	int32_t conn_fd;   /* -1: none */
 	struct restore_receiver rx;
-	uint32_t accepting;	  /* the mark of a connection that may be on its way */
-	uint32_t processes;	  /* received so far */
-	uint32_t finished;	  /* the restore is through */
-	uint32_t lost;		  /* its connection ended before that */
-	int32_t server, guardian; /* pids */
-	int32_t server_pidfd, guardian_pidfd;
+	uint32_t accepting;		 /* the mark of a connection that may be on its way */
+	uint32_t processes;		 /* received so far */
+	uint32_t finished;		 /* the restore is through */
+	uint32_t lost;			 /* its connection ended before that */
+	uint64_t server;		 /* how many there were << 32 | pid of the last */
 	int32_t loose[SHARED_MAX_LOOSE]; /* a server's own descriptors, to be closed by its successor */
 	uint32_t done;
 	int32_t status; /* 0 or -errno, when done */

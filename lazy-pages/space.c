@@ -189,19 +189,29 @@ int space_fork(struct space **out, const struct space *parent, struct shared_row
 
 static void close_held(int32_t *fd)
 {
-	if (*fd >= 0)
-		close(*fd);
+	int held = *fd;
+
 	*fd = -1;
+	if (held >= 0)
+		close(held);
+}
+
+void space_close_row(struct shared_row *row)
+{
+	row->closing = 1;
+	if (row->uffd >= 0)
+		close(row->uffd);
+	row->uffd = -1;
+	close_held(&row->pidfd);
+	close_held(&row->memfd);
+	row->live = 0;
 }
 
 void space_close(struct space *sp)
 {
 	if (!sp)
 		return;
-	sp->row->live = 0;
-	close_held(&sp->row->uffd);
-	close_held(&sp->row->pidfd);
-	close_held(&sp->row->memfd);
+	space_close_row(sp->row);
 	munmap(sp->mem, sp->mem_len);
 	source_put(sp->src);
 	free(sp);

@@ -82,6 +82,10 @@ int space_fork(struct space **out, const struct space *parent, struct shared_row
 /** space_close() - Forget a space, close its descriptors and free its row; takes NULL */
 void space_close(struct space *sp);
 
+/** space_close_row() - Close what a row holds and free it; a userfaultfd that stayed open, unserved, would hang its
+ * process */
+void space_close_row(struct shared_row *row);
+
 /**
  * space_begin() - Start to change the map by the event with number @serial
  *

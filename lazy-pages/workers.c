@@ -171,16 +171,6 @@ struct job *workers_collect(struct workers *w)
 	return jobs;
 }
 
-struct job *workers_recall(struct workers *w)
-{
-	struct job *jobs;
-
-	pthread_mutex_lock(&w->lock);
-	jobs = lane_take_all(&w->lanes[SHARED_DRAIN]);
-	pthread_mutex_unlock(&w->lock);
-	return jobs;
-}
-
 void workers_pause(struct workers *w)
 {
 	__atomic_store_n(&w->pause, 1, __ATOMIC_RELAXED);

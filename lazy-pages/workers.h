@@ -43,9 +43,6 @@ int workers_submit(struct workers *w, struct job *job);
 /** workers_collect() - The jobs that have come back, linked by next, or NULL */
 struct job *workers_collect(struct workers *w);
 
-/** workers_recall() - The jobs that no worker has taken yet, linked by next, or NULL */
-struct job *workers_recall(struct workers *w);
-
 /** workers_pause() - Stop the drain's jobs after the step under way; they come back */
 void workers_pause(struct workers *w);
 

@@ -186,14 +186,16 @@ static inline int rig_wait(pid_t *pid)
 	return WIFSIGNALED(status) ? 1000 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-/* The service's processes are each other's only children: guardian, then server. Return: the server's pid, or 0. */
-static inline pid_t rig_worker_pid(pid_t guardian)
+/* The service is a guardian with two children: first its deputy, then the server. Return: the server's pid, or 0. */
+static inline pid_t rig_server_pid(const struct rig *r)
 {
 	_cleanup_free_ char *text = NULL;
-	char path[64];
+	char path[64], *last;
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", guardian, guardian);
-	return read_text(AT_FDCWD, path, &text) > 0 ? (pid_t)atoi(text) : 0;
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", r->server, r->server);
+	if (read_text(AT_FDCWD, path, &text) <= 0 || !(last = strchr(text, ' ')) || atoi(last) <= 0)
+		return 0;
+	return (pid_t)atoi(last);
 }
 
 /* Is @word in the server's log? */
