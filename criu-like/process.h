@@ -30,6 +30,7 @@ struct thread {
 	struct proc_status status; /* dump: /proc/PID/task/TID/status */
 	CoreEntry *core;
 	ThawThreadEntry *extra; /* what the core has no place for; restore: NULL in CRIU's images */
+	int64_t call_result;	/* restore: what the call in its extra came to, state/calls.c */
 	size_t list;		/* index of the first record of its list in the batch being built */
 	size_t *kind_records;	/* for each row of state_kinds[] the index of its first record in that batch;
 				   state/kinds.c */
@@ -118,6 +119,8 @@ struct dump {
 	uint32_t last_pages_id;
 	struct file_table *files; /* state/files.c: the open files found so far and their ids */
 	SeccompEntry *seccomp;	  /* the filters found so far, in the arena; NULL: none */
+	uint64_t *cpu_clocks;	  /* inject/waiting.h; in the arena, NULL: none was needed yet */
+	size_t nr_cpus;
 	struct arena *arena;
 };
 

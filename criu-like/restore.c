@@ -26,6 +26,7 @@
 #include "criu-like/inject/arch.h"
 #include "criu-like/stage.h"
 #include "criu-like/state/births.h"
+#include "criu-like/state/calls.h"
 #include "criu-like/state/core.h"
 #include "criu-like/state/files.h"
 #include "criu-like/state/kinds.h"
@@ -453,6 +454,20 @@ static int stage_state(struct restore *r)
 	return ret;
 }
 
+/* Now that all that they may wait for is there. */
+static int stage_calls(struct restore *r)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < r->tree.nr; i++) {
+		struct process *p = r->tree.procs[i];
+
+		for (size_t k = 0; !ret && !p->zombie && k < p->nr_threads; k++)
+			ret = calls_restart(r, p, &p->threads[k]);
+	}
+	return ret;
+}
+
 static int set_registers(struct restore *r, struct process *p)
 {
 	for (size_t k = 0; k < p->nr_threads; k++) {
@@ -535,6 +550,7 @@ static const struct {
 	{ "fill memory", stage_fill },
 	{ "hand memory over to the server", stage_serve },
 	{ "state of threads", stage_state },
+	{ "interrupted system calls, with the time that they had left", stage_calls },
 	{ "registers", stage_registers },
 	{ "go", stage_go },
 };

@@ -22,6 +22,7 @@
 #include <time.h>
 
 #include "criu-like/inject/arch.h"
+#include "criu-like/inject/waiting.h"
 
 #define STOP_SYSCALL (SIGTRAP | 0x80)
 
@@ -91,6 +92,7 @@ int tracee_seize(struct tracee *t, pid_t tgid, pid_t tid, unsigned long options)
 	if (ptrace(PTRACE_SEIZE, tid, NULL, PTRACE_O_TRACESYSGOOD | options) < 0)
 		return -errno;
 	*t = (struct tracee){ .tid = tid, .tgid = tgid };
+	waiting_read(tgid, tid, &t->waiting);
 	return ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0 ? -errno : 0;
 }
 
@@ -207,6 +209,32 @@ int tracee_syscall(struct tracee *t, uint64_t insn, long nr, const uint64_t arg[
 		if (!ret && signal_of(status) != STOP_SYSCALL)
 			ret = -EPROTO;
 	}
+	if (!ret)
+		ret = get_regs(t->tid, &t->stub_regs);
+	if (!ret)
+		*result = arch_regs_result(&t->stub_regs);
+	return ret;
+}
+
+int tracee_interrupted_call(struct tracee *t, uint64_t insn, long nr, const uint64_t arg[6], int64_t *result)
+{
+	int ret, status;
+
+	arch_regs_syscall(&t->stub_regs, insn, nr, arg);
+	ret = set_regs(t->tid, &t->stub_regs);
+	if (!ret)
+		ret = resume(t, PTRACE_SYSCALL, &status);
+	if (!ret && signal_of(status) != STOP_SYSCALL)
+		ret = -EPROTO;
+	/* It stands at the call's entry. The interrupt waits for it there, so that it does not come to sleep. */
+	if (!ret && (ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL) < 0 || ptrace(PTRACE_CONT, t->tid, NULL, 0) < 0))
+		ret = -errno;
+	if (!ret)
+		do {
+			ret = wait_stop(t->tid, &status);
+		} while (ret == -EINTR);
+	if (!ret && event_of(status) != PTRACE_EVENT_STOP)
+		ret = -EPROTO;
 	if (!ret)
 		ret = get_regs(t->tid, &t->stub_regs);
 	if (!ret)

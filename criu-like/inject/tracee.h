@@ -11,12 +11,20 @@
 #include "common/diag.h"
 #include "criu-like/inject/batch.h"
 
+/* What a thread waited in before it was interrupted. */
+struct waiting {
+	long nr;	/* a call whose relative time-out only the kernel knows (arch_timed_call()); 0: none */
+	int cpu;	/* that it ran on last */
+	uint64_t since; /* since when it has slept, at the earliest: ns of that CPU's run-queue clock; 0: not known */
+};
+
 /* A task under ptrace, stopped. */
 struct tracee {
 	pid_t tid; /* 0: not traced */
 	pid_t tgid;
 	bool taken;			   /* registers and mask below are its own */
 	bool group_stopped;		   /* it was in a group stop when seized */
+	struct waiting waiting;		   /* before it was seized */
 	uint64_t sigmask;		   /* its own blocked signals, put back at the release */
 	struct user_regs_struct regs;	   /* its own registers, put back at the release */
 	struct user_regs_struct stub_regs; /* scratch: what the remote calls run with */
@@ -70,6 +78,15 @@ int tracee_release_stopped(struct tracee *t);
  * Return: 0 and the kernel's result in @result, or -errno when the task could not be run
  */
 int tracee_syscall(struct tracee *t, uint64_t insn, long nr, const uint64_t arg[6], int64_t *result);
+
+/**
+ * tracee_interrupted_call() - As tracee_syscall(), but interrupt the call as soon as it would sleep
+ *
+ * A call that the kernel restarts (-ERESTART_RESTARTBLOCK) has then been prepared to go on by restart_syscall(2).
+ *
+ * Return: 0 and the kernel's result in @result, or -errno when the task could not be run
+ */
+int tracee_interrupted_call(struct tracee *t, uint64_t insn, long nr, const uint64_t arg[6], int64_t *result);
 
 /**
  * tracee_start_list() - Let @t walk a list of a batch; tracee_finish_list() waits for its end

@@ -64,12 +64,18 @@ uint64_t region_end(const struct restore *r)
 	return r->batch.remote + r->region_size;
 }
 
-int region_unmap(struct restore *r, struct tracee *t)
+uint64_t region_syscall(const struct restore *r)
 {
 	const uint8_t *insn = memmem(batch_stub_start, (size_t)(batch_stub_end - batch_stub_start), ARCH_SYSCALL_INSN,
 				     sizeof(ARCH_SYSCALL_INSN) - 1);
+
+	return r->batch.remote + (uint64_t)(insn - batch_stub_start);
+}
+
+int region_unmap(struct restore *r, struct tracee *t)
+{
 	int64_t result;
-	int ret = tracee_syscall(t, r->batch.remote + (uint64_t)(insn - batch_stub_start), SYS_munmap,
+	int ret = tracee_syscall(t, region_syscall(r), SYS_munmap,
 				 (const uint64_t[6]){ r->batch.remote, r->region_size }, &result);
 
 	return ret ? ret : (int)MIN(result, 0);

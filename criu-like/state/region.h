@@ -19,6 +19,9 @@ int region_open(struct restore *r, size_t max_records, size_t data_cap);
 /** region_end() - The first address behind it */
 uint64_t region_end(const struct restore *r);
 
+/** region_syscall() - Address of a `syscall` instruction in it */
+uint64_t region_syscall(const struct restore *r);
+
 /** region_unmap() - Let a stopped task give it up; the last thing that the task does for us. Return: 0, or -errno */
 int region_unmap(struct restore *r, struct tracee *t);
 

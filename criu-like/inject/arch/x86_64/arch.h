@@ -2,6 +2,7 @@
 #ifndef THAW_INJECT_ARCH_H
 #define THAW_INJECT_ARCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -40,6 +41,59 @@ void arch_regs_hide_stop(struct user_regs_struct *regs);
 
 /** arch_regs_result() - The result of a system call */
 int64_t arch_regs_result(const struct user_regs_struct *regs);
+
+/* A system call with a relative time-out that goes on by restart_syscall(2) when it was interrupted. */
+struct arch_timed_call {
+	long nr;
+	unsigned time;	   /* the argument that holds or points to the time */
+	unsigned rest;	   /* the one that points to where the kernel puts the time left; 0: none */
+	bool ms;	   /* the time is the argument itself, milliseconds; else a struct timespec */
+	const char *wchan; /* part of the name of the kernel's function that it sleeps in */
+};
+
+#define ARCH_SYS_restart_syscall 219
+#define ARCH_ERESTART_RESTARTBLOCK 516
+
+/** arch_timed_call() - The one with that number. Return: it, or NULL */
+const struct arch_timed_call *arch_timed_call(long nr);
+
+/**
+ * arch_timed_call_by_wchan() - The call that a thread in restart_syscall(2) is in
+ * @wchan: the function that it sleeps in
+ * @arg: its first argument, still that of the first call
+ *
+ * Return: it, or NULL
+ */
+const struct arch_timed_call *arch_timed_call_by_wchan(const char *wchan, uint64_t arg);
+
+/**
+ * arch_regs_interrupted() - Is the thread to go on with a call by restart_syscall(2)?
+ * @mem_fd: its memory
+ * @nr: the number of the call, as the registers have it
+ * @arg: its arguments
+ *
+ * It was interrupted in the call, or it stands at it and has not run since arch_regs_restart().
+ */
+bool arch_regs_interrupted(const struct user_regs_struct *regs, int mem_fd, uint64_t *nr, uint64_t arg[6]);
+
+/**
+ * arch_regs_restart() - Have a thread go on with its call by restart_syscall(2)
+ * @regs: it was interrupted in the call, or stands at it
+ * @nr: the number of restart_syscall, and what else the thread shall have in that register
+ */
+void arch_regs_restart(struct user_regs_struct *regs, uint64_t nr);
+
+/** arch_regs_returned() - Have a thread that stands at its system call go on behind it with that result */
+void arch_regs_returned(struct user_regs_struct *regs, int64_t result);
+
+/** arch_core_set_call(), arch_core_args() - The interrupted call that the registers in @core stand at: its number is
+ * @nr, its arguments @arg
+ */
+void arch_core_set_call(CoreEntry *core, long nr);
+void arch_core_args(const CoreEntry *core, uint64_t arg[6]);
+
+/** arch_spare_nr_bits() - Does this kernel look at the lower 32 bits of a system call's number only? (since 5.13) */
+bool arch_spare_nr_bits(void);
 
 /** arch_regs_ip() - Where the instruction pointer is kept in @regs */
 unsigned long long *arch_regs_ip(struct user_regs_struct *regs);

@@ -18,7 +18,6 @@
 #define ERESTARTSYS 512
 #define ERESTARTNOINTR 513
 #define ERESTARTNOHAND 514
-#define ERESTART_RESTARTBLOCK 516
 
 /* orig_rax -1: the kernel must not take the new rax for the result of the interrupted call. */
 static void redirect(struct user_regs_struct *regs, uint64_t to)
@@ -56,7 +55,7 @@ void arch_regs_syscall(struct user_regs_struct *regs, uint64_t insn, long nr, co
 
 void arch_regs_hide_stop(struct user_regs_struct *regs)
 {
-	static const int calls[] = { SYS_epoll_wait, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_semop,
+	static const int calls[] = { SYS_epoll_wait, SYS_epoll_pwait,	  SYS_epoll_pwait2, SYS_semop,
 				     SYS_semtimedop, SYS_rt_sigtimedwait, SYS_io_getevents, SYS_io_pgetevents };
 
 	if ((int64_t)regs->rax != -EINTR)
@@ -73,8 +72,8 @@ int64_t arch_regs_result(const struct user_regs_struct *regs)
 
 /*
  * The images hold registers that run on without the kernel's help: an interrupted system call is made again by
- * stepping back to its instruction. A call with a restart block begins anew with its own arguments; one that had
- * already been restarted (restart_syscall) has lost them to the kernel, and says EINTR in the new task.
+ * stepping back to its instruction. A call with a restart block begins anew with its own arguments; state/calls.c knows
+ * better where it can.
  */
 static void undo_interrupted_call(UserX86RegsEntry *r)
 {
@@ -84,7 +83,7 @@ static void undo_interrupted_call(UserX86RegsEntry *r)
 	case -ERESTARTSYS:
 	case -ERESTARTNOINTR:
 	case -ERESTARTNOHAND:
-	case -ERESTART_RESTARTBLOCK:
+	case -ARCH_ERESTART_RESTARTBLOCK:
 		r->ax = r->orig_ax;
 		r->ip -= sizeof(ARCH_SYSCALL_INSN) - 1;
 	}
