@@ -206,6 +206,7 @@ int dump_run(const struct dump_options *opt, struct diag *diag)
 
 	if (!d.arena)
 		return -ENOMEM;
+	arch_cpu_read(&d.cpu);
 	dump_stats_entry__init(&d.stats);
 	d.stats.has_shpages_scanned = d.stats.has_shpages_written = d.stats.has_shpages_skipped_parent = 1;
 	sigemptyset(&block);
@@ -214,6 +215,7 @@ int dump_run(const struct dump_options *opt, struct diag *diag)
 	sigaddset(&block, SIGHUP);
 	sigaddset(&block, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &block, NULL);
+	signal(SIGCHLD, SIG_DFL);
 	if (opt->timeout)
 		d.deadline_us = now_us() + opt->timeout * 1000000ULL;
 

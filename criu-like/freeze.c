@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -50,12 +51,18 @@ static int seize_failed(struct dump *d, const struct process *p, pid_t tid, int 
 			 p->pid, strerror(-err));
 }
 
-static bool knows_thread(const struct process *p, pid_t tid)
+static int compare_tids(const void *a, const void *b)
 {
-	for (size_t i = 0; i < p->nr_threads; i++)
-		if (p->threads[i].tid == tid)
-			return true;
-	return false;
+	pid_t x = ((const struct thread *)a)->tid, y = ((const struct thread *)b)->tid;
+
+	return (x > y) - (x < y);
+}
+
+static bool knows_thread(const struct process *p, size_t known, pid_t tid)
+{
+	const struct thread key = { .tid = tid };
+
+	return bsearch(&key, p->threads, known, sizeof(key), compare_tids);
 }
 
 /* Seize the threads that are not ours yet; their stops are awaited afterwards. */
@@ -68,11 +75,10 @@ static int seize_new_threads(struct dump *d, struct process *p, size_t *nr_new)
 	if (ret)
 		return diag_fail(d->diag, -ret, "cannot read the threads of process %d: %s", p->pid, strerror(-ret));
 	*nr_new = 0;
-	/* Thread numbers ascend, and so do ours: only new ones behind the known are searched for. */
 	for (size_t i = 0; i < nr; i++) {
 		struct thread *t;
 
-		if (known && knows_thread(p, tids[i]))
+		if (knows_thread(p, known, tids[i]))
 			continue;
 		t = process_add_thread(p, tids[i]);
 		if (!t)
@@ -122,6 +128,19 @@ static int open_process(struct dump *d, struct process *p)
 	return 0;
 }
 
+/* Numbers start over at some time, so that a leader can have the greatest. */
+static void put_leader_first(struct process *p)
+{
+	for (size_t i = 1; i < p->nr_threads; i++) {
+		struct thread leader = p->threads[i];
+
+		if (leader.tid != p->pid)
+			continue;
+		memmove(&p->threads[1], &p->threads[0], i * sizeof(leader));
+		p->threads[0] = leader;
+	}
+}
+
 static int freeze_threads(struct dump *d, struct process *p)
 {
 	size_t nr_new;
@@ -136,7 +155,9 @@ static int freeze_threads(struct dump *d, struct process *p)
 			ret = dump_interrupted(d);
 		if (ret)
 			return ret;
+		qsort(p->threads, p->nr_threads, sizeof(*p->threads), compare_tids);
 	} while (nr_new);
+	put_leader_first(p);
 	if (p->threads[0].tid != p->pid)
 		return diag_fail(
 			d->diag, EOPNOTSUPP,

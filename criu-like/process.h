@@ -9,6 +9,7 @@
 
 #include "common/arena.h"
 #include "common/diag.h"
+#include "criu-like/inject/arch.h"
 #include "criu-like/inject/inject.h"
 #include "criu-like/inject/tracee.h"
 #include "criu-like/inspect/proc.h"
@@ -35,6 +36,9 @@ struct thread {
 	size_t *kind_records;	/* for each row of state_kinds[] the index of its first record in that batch;
 				   state/kinds.c */
 };
+
+/* From so many threads on what the kernel does for each of them at each SIGSTOP counts: lists end by a trap instead. */
+#define MANY_THREADS 64
 
 struct process {
 	pid_t pid, ppid, pgid, sid; /* ppid is 0 for the root of the tree */
@@ -122,6 +126,7 @@ struct dump {
 	uint64_t *cpu_clocks;	  /* inject/waiting.h; in the arena, NULL: none was needed yet */
 	size_t nr_cpus;
 	struct arena *arena;
+	struct arch_cpu cpu;
 };
 
 /* What `thaw restore` was asked for. */
@@ -144,6 +149,7 @@ struct restore {
 	const struct restore_options *opt;
 	struct diag *diag;
 	struct image_dir *dir;
+	struct arch_cpu cpu;
 	struct tree tree;
 	int lazy_conn;		     /* to the lazy-pages server, -1: none */
 	struct shmem_restore *shmem; /* state/shmem.c */

@@ -440,6 +440,7 @@ static int stage_state(struct restore *r)
 			struct thread *t = &p->threads[k];
 
 			t->list = batch_begin(&r->batch);
+			t->tracee.ends_by_trap = k && p->nr_threads >= MANY_THREADS && !t->core->thread_core->signals_p;
 			if (k == 0)
 				tell_memory_end(p, &r->batch);
 			ret = kinds_tell(r, p, t, &r->batch);
@@ -472,7 +473,7 @@ static int set_registers(struct restore *r, struct process *p)
 {
 	for (size_t k = 0; k < p->nr_threads; k++) {
 		struct thread *t = &p->threads[k];
-		int ret = arch_restore_regs(t->tid, t->core, &t->tracee.regs, r->diag);
+		int ret = arch_restore_regs(&r->cpu, t->tid, t->core, &t->tracee.regs, r->diag);
 
 		if (!ret)
 			ret = kinds_apply(r, p, t);
@@ -601,8 +602,12 @@ int restore_run(const struct restore_options *opt, struct diag *diag, int *statu
 
 	if (!r.arena)
 		return -ENOMEM;
+	arch_cpu_read(&r.cpu);
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, &before);
+	/* What the tasks inherit until they have their own: nothing that a caller ignores. */
+	signal(SIGCHLD, SIG_DFL);
+	signal(SIGTRAP, SIG_DFL);
 	ret = image_dir_open(opt->images_dir, &r.dir, diag);
 	if (!ret && opt->no_verify)
 		image_dir_trust_pages(r.dir);

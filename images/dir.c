@@ -193,7 +193,7 @@ int image_dir_create(const char *path, struct image_dir **out, struct diag *diag
 
 static struct temp *find_temp(const struct image_dir *dir, const char *name)
 {
-	for (size_t i = 0; i < dir->nr; i++)
+	for (size_t i = dir->nr; i-- > 0;) /* mostly it is the newest */
 		if (!strcmp(dir->temps[i].name, name))
 			return &dir->temps[i];
 	return NULL;

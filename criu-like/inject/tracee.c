@@ -126,6 +126,7 @@ int tracee_wait(struct tracee *t)
 			return ret;
 		if (event_of(status) == PTRACE_EVENT_STOP) {
 			t->group_stopped = signal_of(status) != SIGTRAP;
+			t->stop_signal = t->group_stopped ? signal_of(status) : 0;
 			return take_over(t);
 		}
 		/* A signal came first: let it be delivered, the interrupt still stands. */
@@ -246,8 +247,10 @@ int tracee_start_list(struct tracee *t, const struct batch *b, size_t first)
 {
 	int ret;
 
-	arch_regs_list(&t->stub_regs, b->remote, batch_record_address(b, first), t->tgid, t->tid);
+	arch_regs_list(&t->stub_regs, b->remote, batch_record_address(b, first), t->tgid, t->tid, t->ends_by_trap);
 	ret = set_regs(t->tid, &t->stub_regs);
+	if (!ret && t->ends_by_trap)
+		ret = set_sigmask(t->tid, ~(1ULL << (SIGTRAP - 1)));
 	if (ret)
 		return ret;
 	return ptrace(PTRACE_CONT, t->tid, NULL, 0) < 0 ? -errno : 0;
@@ -263,8 +266,10 @@ int tracee_finish_list(struct tracee *t, const struct batch *b, size_t *stopped_
 	} while (ret == -EINTR);
 	if (!ret && event_of(status) == PTRACE_EVENT_STOP)
 		ret = resume(t, PTRACE_CONT, &status);
-	if (!ret && signal_of(status) != SIGSTOP)
+	if (!ret && signal_of(status) != (t->ends_by_trap ? SIGTRAP : SIGSTOP))
 		ret = -EPROTO;
+	if (!ret && t->ends_by_trap)
+		ret = set_sigmask(t->tid, ~0ULL);
 	if (!ret)
 		ret = get_regs(t->tid, &regs);
 	if (!ret)

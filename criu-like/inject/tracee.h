@@ -25,6 +25,8 @@ struct tracee {
 	bool taken;			   /* registers and mask below are its own */
 	bool group_stopped;		   /* it was in a group stop when seized */
 	struct waiting waiting;		   /* before it was seized */
+	bool ends_by_trap;		   /* how its lists end; see stub.S */
+	int stop_signal;		   /* the one that made the group stop */
 	uint64_t sigmask;		   /* its own blocked signals, put back at the release */
 	struct user_regs_struct regs;	   /* its own registers, put back at the release */
 	struct user_regs_struct stub_regs; /* scratch: what the remote calls run with */

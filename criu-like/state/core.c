@@ -2,6 +2,7 @@
 #include "criu-like/state/core.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,13 +96,23 @@ static int build_lists(struct dump *d, struct process *p)
 	return 0;
 }
 
+/* See stub.S; the leader's list is the one that SIGTRAP's action could concern. */
+static bool may_trap(const struct process *p, size_t i)
+{
+	const struct proc_status *s = &p->threads[i].status;
+
+	return i && p->nr_threads >= MANY_THREADS && !((s->sig_ign | s->sig_pnd | s->shd_pnd) & 1ULL << (SIGTRAP - 1));
+}
+
 static int run_lists(struct dump *d, struct process *p)
 {
 	const struct batch *b = &p->inj.batch;
 	int ret = inject_write(&p->inj, d->diag);
 
-	for (size_t i = 0; !ret && i < p->nr_threads; i++)
+	for (size_t i = 0; !ret && i < p->nr_threads; i++) {
+		p->threads[i].tracee.ends_by_trap = may_trap(p, i);
 		ret = tracee_start_list(&p->threads[i].tracee, b, p->threads[i].list);
+	}
 	for (size_t i = 0; !ret && i < p->nr_threads; i++) {
 		size_t at;
 
@@ -124,7 +135,7 @@ static int take_results(struct dump *d, struct process *p)
 {
 	for (size_t i = 0; i < p->nr_threads; i++) {
 		struct thread *t = &p->threads[i];
-		int ret = arch_dump_regs(d->arena, t->tid, &t->tracee.regs, t->core, d->diag);
+		int ret = arch_dump_regs(&d->cpu, d->arena, t->tid, &t->tracee.regs, t->core, d->diag);
 
 		if (!ret)
 			ret = kinds_take(d, p, t, &p->inj.batch);
@@ -143,8 +154,7 @@ int core_dump(struct dump *d, struct process *p)
 
 	if (!vdso)
 		return diag_fail(d->diag, EOPNOTSUPP, "process %d has no vDSO, which Thaw needs", p->pid);
-	for (size_t i = 0; i < p->nr_threads; i++)
-		kinds_room_to_ask(p, &records, &bytes);
+	kinds_room_to_ask(p, &records, &bytes);
 	ret = inject_open(&p->inj, &p->threads[0].tracee, p->mem_fd, vdso->start, vdso->end - vdso->start, records,
 			  bytes, d->diag);
 	p->insn = p->inj.insn;
@@ -200,7 +210,7 @@ static int read_threads(struct restore *r, struct process *p)
 			return 0;
 		if (!t->core->thread_core)
 			return diag_fail(r->diag, EPROTO, "core-%d.img is damaged: it has no thread state", t->tid);
-		ret = arch_check_core(t->core, t->tid, r->diag);
+		ret = arch_check_core(&r->cpu, t->core, t->tid, r->diag);
 		if (ret)
 			return ret;
 	}

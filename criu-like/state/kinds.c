@@ -103,8 +103,8 @@ void kinds_room_to_ask(const struct process *p, size_t *records, size_t *bytes)
 	_cleanup_free_ struct proc_timer *timers = NULL;
 	size_t nr = 0;
 
-	*records += ROOM_RECORDS;
-	*bytes += ROOM_BYTES;
+	*records += p->nr_threads * ROOM_RECORDS;
+	*bytes += p->nr_threads * ROOM_BYTES;
 	if (proc_read_timers(p->proc_fd, &timers, &nr) == 0) {
 		*records += 2 * nr;
 		*bytes += nr * ROOM_PER_TIMER;

@@ -228,11 +228,12 @@ static int tell_chain(struct restore *r, struct process *p, struct thread *t, st
 
 static int tell_seccomp(struct restore *r, struct process *p, struct thread *t, struct batch *b)
 {
-	bool shared = all_threads_share(p);
+	bool shared;
 	int ret;
 
 	if (mode_of(t) == SECCOMP_MODE__disabled)
 		return 0;
+	shared = all_threads_share(p);
 	ret = suspend(r->diag, p, t, PTRACE_O_EXITKILL);
 	if (ret < 0)
 		return ret;

@@ -22,8 +22,8 @@
 /** The stub's machine code (stub.S). */
 extern const uint8_t batch_stub_start[], batch_stub_end[];
 
-/** arch_regs_list() - Make @regs walk records from @record on, in the stub at @stub */
-void arch_regs_list(struct user_regs_struct *regs, uint64_t stub, uint64_t record, pid_t tgid, pid_t tid);
+/** arch_regs_list() - Make @regs walk records from @record on, in the stub at @stub; @trap: it ends by a trap */
+void arch_regs_list(struct user_regs_struct *regs, uint64_t stub, uint64_t record, pid_t tgid, pid_t tid, bool trap);
 
 /** arch_regs_record() - The record that the stub stands at */
 uint64_t arch_regs_record(const struct user_regs_struct *regs);
@@ -98,6 +98,19 @@ bool arch_spare_nr_bits(void);
 /** arch_regs_ip() - Where the instruction pointer is kept in @regs */
 unsigned long long *arch_regs_ip(struct user_regs_struct *regs);
 
+#define ARCH_NR_XSTATE 10
+
+/* What is asked of the CPU once, since in a virtual machine each question leads to the host. */
+struct arch_cpu {
+	uint64_t xstate; /* XSAVE components that are enabled */
+	struct {
+		unsigned offset, size; /* in the XSAVE area; size 0: there is none */
+	} component[ARCH_NR_XSTATE];
+};
+
+/** arch_cpu_read() - Ask the CPU */
+void arch_cpu_read(struct arch_cpu *cpu);
+
 /**
  * arch_dump_regs() - Registers and extended state of a stopped task into its core message
  * @core: its thread_info is filled, from @a
@@ -105,19 +118,21 @@ unsigned long long *arch_regs_ip(struct user_regs_struct *regs);
  *
  * Return: 0, or -errno with a sentence
  */
-int arch_dump_regs(struct arena *a, pid_t tid, const struct user_regs_struct *regs, CoreEntry *core, struct diag *diag);
+int arch_dump_regs(const struct arch_cpu *cpu, struct arena *a, pid_t tid, const struct user_regs_struct *regs,
+		   CoreEntry *core, struct diag *diag);
 
 /**
  * arch_check_core() - Does the message hold a state that this CPU can run?
  * Return: 0, or -errno with a sentence that names the missing feature
  */
-int arch_check_core(const CoreEntry *core, pid_t tid, struct diag *diag);
+int arch_check_core(const struct arch_cpu *cpu, const CoreEntry *core, pid_t tid, struct diag *diag);
 
 /**
  * arch_restore_regs() - Extended state into a stopped task at once, general registers into @regs for its release
  * Return: 0, or -errno with a sentence
  */
-int arch_restore_regs(pid_t tid, const CoreEntry *core, struct user_regs_struct *regs, struct diag *diag);
+int arch_restore_regs(const struct arch_cpu *cpu, pid_t tid, const CoreEntry *core, struct user_regs_struct *regs,
+		      struct diag *diag);
 
 /** arch_tell_vdso() - Append the call that maps [vvar] and [vdso], both from @start on (arch_prctl(2)) */
 void arch_tell_vdso(struct batch *b, uint64_t start);

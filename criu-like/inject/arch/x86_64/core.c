@@ -8,7 +8,8 @@
 #define USER_CS_64 0x33
 #define USER_CS_32 0x23
 
-int arch_dump_regs(struct arena *a, pid_t tid, const struct user_regs_struct *regs, CoreEntry *core, struct diag *diag)
+int arch_dump_regs(const struct arch_cpu *cpu, struct arena *a, pid_t tid, const struct user_regs_struct *regs,
+		   CoreEntry *core, struct diag *diag)
 {
 	ThreadInfoX86 *info = core->thread_info;
 
@@ -20,10 +21,10 @@ int arch_dump_regs(struct arena *a, pid_t tid, const struct user_regs_struct *re
 		return -ENOMEM;
 	user_x86_regs_entry__init(info->gpregs);
 	arch_encode_regs(regs, info->gpregs);
-	return arch_dump_xstate(a, tid, info, diag);
+	return arch_dump_xstate(cpu, a, tid, info, diag);
 }
 
-int arch_check_core(const CoreEntry *core, pid_t tid, struct diag *diag)
+int arch_check_core(const struct arch_cpu *cpu, const CoreEntry *core, pid_t tid, struct diag *diag)
 {
 	const ThreadInfoX86 *info = core->thread_info;
 
@@ -36,11 +37,12 @@ int arch_check_core(const CoreEntry *core, pid_t tid, struct diag *diag)
 	if (info->gpregs->ip >= ARCH_TASK_SIZE && (int64_t)info->gpregs->ip > 0)
 		return diag_fail(diag, EPROTO, "core-%d.img is damaged: the instruction pointer is 0x%llx", tid,
 				 (unsigned long long)info->gpregs->ip);
-	return arch_check_xstate(info->fpregs, tid, diag);
+	return arch_check_xstate(cpu, info->fpregs, tid, diag);
 }
 
-int arch_restore_regs(pid_t tid, const CoreEntry *core, struct user_regs_struct *regs, struct diag *diag)
+int arch_restore_regs(const struct arch_cpu *cpu, pid_t tid, const CoreEntry *core, struct user_regs_struct *regs,
+		      struct diag *diag)
 {
 	arch_decode_regs(core->thread_info->gpregs, regs);
-	return arch_restore_xstate(tid, core->thread_info->fpregs, diag);
+	return arch_restore_xstate(cpu, tid, core->thread_info->fpregs, diag);
 }

@@ -28,12 +28,13 @@ static void redirect(struct user_regs_struct *regs, uint64_t to)
 	regs->cs = USER_CS;
 }
 
-void arch_regs_list(struct user_regs_struct *regs, uint64_t stub, uint64_t record, pid_t tgid, pid_t tid)
+void arch_regs_list(struct user_regs_struct *regs, uint64_t stub, uint64_t record, pid_t tgid, pid_t tid, bool trap)
 {
 	redirect(regs, stub);
 	regs->r12 = record;
 	regs->r13 = (unsigned)tgid;
 	regs->r14 = (unsigned)tid;
+	regs->r15 = trap;
 }
 
 uint64_t arch_regs_record(const struct user_regs_struct *regs)

@@ -6,8 +6,10 @@
  * In:	r12	the record to begin with
  *	r13	the task's thread group id
  *	r14	the task's thread id
- * It ends by stopping itself with SIGSTOP, which the tracer swallows; r12 then is the record that it stopped at.
- * (A trap would reset the task's own disposition of SIGTRAP.)
+ *	r15	0: it ends with SIGSTOP to itself; 1: with a trap
+ * The tracer swallows either; r12 then is the record that it stopped at. A trap resets the task's own disposition of
+ * SIGTRAP while that is blocked or ignored, so that it is only for tasks where it is neither. SIGSTOP takes the kernel
+ * a walk over all threads of the process.
  */
 #include <sys/syscall.h>
 
@@ -46,11 +48,15 @@ done:	addq	$REC_SIZE, %r12
 	jmp	next
 failed:	testl	$FLAG_MUST, REC_FLAGS(%r12)
 	jz	done
-stop:	movl	$SYS_tgkill, %eax
+stop:	testl	%r15d, %r15d
+	jnz	trap
+	movl	$SYS_tgkill, %eax
 	movq	%r13, %rdi
 	movq	%r14, %rsi
 	movl	$19, %edx	/* SIGSTOP */
 	syscall
 	jmp	stop
+trap:	int3
+	jmp	trap
 batch_stub_end:
 	.section .note.GNU-stack, "", @progbits

@@ -53,22 +53,24 @@ static const struct component {
 #undef COMPONENT
 };
 
-static uint64_t cpu_xstate(void)
+/* XGETBV 0: the components that the kernel has enabled. It does not leave a virtual machine. */
+static uint64_t enabled_xstate(void)
 {
-	unsigned a = 0, b, c, d = 0;
+	unsigned a, d;
 
-	__cpuid_count(0xd, 0, a, b, c, d);
+	__asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
 	return a | (uint64_t)d << 32;
 }
 
-/* Offset and size of a component in the area; size 0: this CPU has none. */
-static void locate(unsigned bit, unsigned *offset, unsigned *size)
+void arch_cpu_read(struct arch_cpu *cpu)
 {
-	unsigned c, d;
+	*cpu = (struct arch_cpu){ .xstate = enabled_xstate() };
+	for (size_t i = 0; i < ARRAY_SIZE(components); i++) {
+		unsigned bit = components[i].bit, c, d;
 
-	*offset = *size = 0;
-	if (cpu_xstate() & 1ULL << bit)
-		__cpuid_count(0xd, bit, *size, *offset, c, d);
+		if (cpu->xstate & 1ULL << bit)
+			__cpuid_count(0xd, bit, cpu->component[bit].size, cpu->component[bit].offset, c, d);
+	}
 }
 
 static size_t *count_of(const UserX86XsaveEntry *x, const struct component *c)
@@ -111,15 +113,15 @@ static int encode_fxsave(struct arena *a, const struct fxsave *fx, UserX86Fpregs
 	return 0;
 }
 
-static int encode_xsave(struct arena *a, const uint8_t *area, size_t len, UserX86XsaveEntry *x)
+static int encode_xsave(const struct arch_cpu *cpu, struct arena *a, const uint8_t *area, size_t len,
+			UserX86XsaveEntry *x)
 {
 	memcpy(&x->xstate_bv, area + XSAVE_HEADER, sizeof(x->xstate_bv));
 	for (size_t i = 0; i < ARRAY_SIZE(components); i++) {
 		const struct component *c = &components[i];
-		unsigned offset, size;
+		const unsigned offset = cpu->component[c->bit].offset, size = cpu->component[c->bit].size;
 		void *copy;
 
-		locate(c->bit, &offset, &size);
 		if (!size || offset + size > len)
 			continue;
 		copy = arena_alloc(a, size);
@@ -146,7 +148,7 @@ static UserX86FpregsEntry *alloc_fpregs(struct arena *a)
 	return f;
 }
 
-int arch_dump_xstate(struct arena *a, pid_t tid, ThreadInfoX86 *info, struct diag *diag)
+int arch_dump_xstate(const struct arch_cpu *cpu, struct arena *a, pid_t tid, ThreadInfoX86 *info, struct diag *diag)
 {
 	_Alignas(64) uint8_t area[XSAVE_MAX] = { 0 };
 	struct iovec iov = { .iov_base = area, .iov_len = sizeof(area) };
@@ -169,10 +171,10 @@ int arch_dump_xstate(struct arena *a, pid_t tid, ThreadInfoX86 *info, struct dia
 	if (!info->fpregs)
 		return -ENOMEM;
 	ret = encode_fxsave(a, (const struct fxsave *)area, info->fpregs);
-	return ret ? ret : encode_xsave(a, area, iov.iov_len, info->fpregs->xsave);
+	return ret ? ret : encode_xsave(cpu, a, area, iov.iov_len, info->fpregs->xsave);
 }
 
-int arch_check_xstate(const UserX86FpregsEntry *f, pid_t tid, struct diag *diag)
+int arch_check_xstate(const struct arch_cpu *cpu, const UserX86FpregsEntry *f, pid_t tid, struct diag *diag)
 {
 	const UserX86XsaveEntry *x = f->xsave;
 	uint64_t lacking;
@@ -184,9 +186,8 @@ int arch_check_xstate(const UserX86FpregsEntry *f, pid_t tid, struct diag *diag)
 		return 0;
 	for (size_t i = 0; i < ARRAY_SIZE(components); i++) {
 		const struct component *c = &components[i];
-		unsigned offset, size;
+		const unsigned size = cpu->component[c->bit].size;
 
-		locate(c->bit, &offset, &size);
 		if (!size && x->xstate_bv & 1ULL << c->bit)
 			return diag_fail(diag, EOPNOTSUPP,
 					 "thread %d uses %s, which this CPU does not have; restore it on one that has",
@@ -195,7 +196,7 @@ int arch_check_xstate(const UserX86FpregsEntry *f, pid_t tid, struct diag *diag)
 			return diag_fail(diag, EPROTO, "core-%d.img is damaged: %zu words of %s state instead of %u",
 					 tid, *count_of(x, c), c->name, size / c->element);
 	}
-	lacking = x->xstate_bv & ~(cpu_xstate() & known_components());
+	lacking = x->xstate_bv & ~(cpu->xstate & known_components());
 	if (lacking)
 		return diag_fail(diag, EOPNOTSUPP, "thread %d has CPU state 0x%llx that this CPU does not have", tid,
 				 (unsigned long long)lacking);
@@ -226,7 +227,7 @@ static int write_area(pid_t tid, uint8_t *area, size_t len, struct diag *diag)
 	return 0;
 }
 
-int arch_restore_xstate(pid_t tid, const UserX86FpregsEntry *f, struct diag *diag)
+int arch_restore_xstate(const struct arch_cpu *cpu, pid_t tid, const UserX86FpregsEntry *f, struct diag *diag)
 {
 	_Alignas(64) uint8_t area[XSAVE_MAX] = { 0 };
 	struct iovec iov = { .iov_base = area, .iov_len = sizeof(area) };
@@ -244,9 +245,8 @@ int arch_restore_xstate(pid_t tid, const UserX86FpregsEntry *f, struct diag *dia
 	memcpy(area + XSAVE_HEADER, &bv, sizeof(bv));
 	for (size_t i = 0; x && i < ARRAY_SIZE(components); i++) {
 		const struct component *c = &components[i];
-		unsigned offset, size;
+		const unsigned offset = cpu->component[c->bit].offset, size = cpu->component[c->bit].size;
 
-		locate(c->bit, &offset, &size);
 		if (size && *count_of(x, c) && offset + size <= len)
 			memcpy(area + offset, *pointer_of(x, c), size);
 	}
