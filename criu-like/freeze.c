@@ -214,7 +214,8 @@ static int release_process(struct process *p, bool stopped)
 
 	for (size_t k = 0; k < p->nr_threads; k++) {
 		struct tracee *t = &p->threads[k].tracee;
-		int ret = k == 0 && stopped && t->tid ? tracee_release_stopped(t) : tracee_release(t);
+		int ret = k == 0 && stopped && t->tid && !t->group_stopped ? tracee_release_stopped(t, SIGSTOP)
+									   : tracee_release(t);
 
 		if (ret && ret != -ESRCH && !first_error)
 			first_error = ret;

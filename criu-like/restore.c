@@ -428,6 +428,14 @@ static void tell_memory_end(struct process *p, struct batch *b)
 	vma_tell_locks(p, b);
 }
 
+/* See stub.S: SIGTRAP has its standard action until the leader's list has run. */
+static bool may_trap(const struct process *p, const struct thread *t)
+{
+	const SignalQueueEntry *pending = t->core->thread_core->signals_p;
+
+	return p->nr_threads >= MANY_THREADS && !(pending && pending->n_signals);
+}
+
 /* The other threads first: some state of the leader's is about a group that must be complete. */
 static int stage_state(struct restore *r)
 {
@@ -440,7 +448,7 @@ static int stage_state(struct restore *r)
 			struct thread *t = &p->threads[k];
 
 			t->list = batch_begin(&r->batch);
-			t->tracee.ends_by_trap = k && p->nr_threads >= MANY_THREADS && !t->core->thread_core->signals_p;
+			t->tracee.ends_by_trap = k && may_trap(p, t);
 			if (k == 0)
 				tell_memory_end(p, &r->batch);
 			ret = kinds_tell(r, p, t, &r->batch);
@@ -520,7 +528,7 @@ static int let_go(struct process *p)
 	for (size_t k = 0; !ret && k < p->nr_threads; k++) {
 		struct tracee *t = &p->threads[k].tracee;
 
-		ret = k == 0 && p->stopped ? tracee_release_stopped(t) : tracee_release(t);
+		ret = k == 0 && p->stopped ? tracee_release_stopped(t, tree_stop_signal(p)) : tracee_release(t);
 	}
 	return ret;
 }

@@ -161,7 +161,7 @@ int tracee_release(struct tracee *t)
 	return t->tid ? detach(t, give_back(t)) : 0;
 }
 
-int tracee_release_stopped(struct tracee *t)
+int tracee_release_stopped(struct tracee *t, int stop)
 {
 	int ret = give_back(t), sig = 0, status;
 
@@ -177,7 +177,7 @@ int tracee_release_stopped(struct tracee *t)
 		} while (ret == -EINTR);
 		if (!ret && event_of(status) == PTRACE_EVENT_STOP && signal_of(status) != SIGTRAP)
 			break; /* the group has stopped; a detached task stays so */
-		sig = event_of(status) ? 0 : signal_of(status);
+		sig = event_of(status) ? 0 : signal_of(status) == SIGSTOP ? stop : signal_of(status);
 	}
 	return detach(t, ret);
 }

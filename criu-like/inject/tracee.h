@@ -68,10 +68,11 @@ int tracee_release(struct tracee *t);
 
 /**
  * tracee_release_stopped() - As tracee_release(), for the leader of a process that shall be in a job-control stop
+ * @sig: the signal that stops it; SIGSTOP, or one whose action is known to be that
  *
  * The other threads, released afterwards, join the stop before they have run an instruction. Return: 0 or -errno
  */
-int tracee_release_stopped(struct tracee *t);
+int tracee_release_stopped(struct tracee *t, int sig);
 
 /**
  * tracee_syscall() - One remote system call at a `syscall` instruction of the task's own

@@ -46,6 +46,10 @@ static int alloc_task(struct dump *d, struct process *p, CoreEntry *core)
 	task_core_entry__init(tc);
 	tc->task_state = p->zombie ? TASK_ZOMBIE : p->threads[0].tracee.group_stopped ? TASK_STOPPED : TASK_ALIVE;
 	tc->exit_code = p->zombie ? (uint32_t)p->stat.exit_code : 0;
+	if (!p->zombie && p->threads[0].tracee.stop_signal) {
+		tc->has_stop_signo = true;
+		tc->stop_signo = (uint32_t)p->threads[0].tracee.stop_signal;
+	}
 	tc->flags = p->stat.flags;
 	tc->comm = arena_strdup(d->arena, p->stat.comm);
 	core->tc = tc;

@@ -366,3 +366,20 @@ void tree_tell_threads(struct process *p, struct batch *b)
 	for (size_t i = 1; i < p->nr_threads; i++)
 		tell_clone(b, p->threads[i].tid, flags);
 }
+
+/*
+ * The stop signals of terminals stop only with their standard action, and where the group has a parent in the session
+ * that can continue it. Elsewhere the process cannot be stopped by them any more.
+ */
+int tree_stop_signal(const struct process *p)
+{
+	const TaskCoreEntry *tc = p->threads[0].core->tc;
+	size_t sig = tc->has_stop_signo ? tc->stop_signo : SIGSTOP;
+
+	if (sig != SIGTSTP && sig != SIGTTIN && sig != SIGTTOU)
+		return SIGSTOP;
+	/* Actions are kept in order, without those of SIGKILL and SIGSTOP, which nobody can change. */
+	if (tc->n_sigactions < SIGTTOU - 2 || tc->sigactions[sig - 3]->sigaction)
+		return SIGSTOP;
+	return p->parent && p->parent->sid == p->sid && p->parent->pgid != p->pgid ? (int)sig : SIGSTOP;
+}

@@ -58,6 +58,9 @@ void tree_tell_forget_deaths(struct batch *b);
 /** tree_tell_death() - Append the calls by which a zombie becomes one */
 void tree_tell_death(struct restore *r, struct process *p, struct batch *b);
 
+/** tree_stop_signal() - Which signal a stopped process is to be stopped by: the one of the images if that is sure to */
+int tree_stop_signal(const struct process *p);
+
 /** tree_tell_threads() - Append the calls that make all threads but the first */
 void tree_tell_threads(struct process *p, struct batch *b);
 
