@@ -59,10 +59,15 @@ static void process_free(struct process *p)
 	free(p);
 }
 
+void tree_drop_last(struct tree *tree)
+{
+	process_free(tree->procs[--tree->nr]);
+}
+
 void tree_drop_helpers(struct tree *tree)
 {
 	while (tree->nr && tree->procs[tree->nr - 1]->helper)
-		process_free(tree->procs[--tree->nr]);
+		tree_drop_last(tree);
 }
 
 void tree_free(struct tree *tree)

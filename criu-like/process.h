@@ -60,7 +60,8 @@ struct process {
 	size_t uffd_record;	/* the record that made it */
 	bool *covered;		/* restore: for each VMA, is it registered? */
 	bool zombie, stopped;
-	/* restore, state/births.c: */
+	bool is_parent; /* dump: of a process in the tree */
+	/* restore, state/births_plan.c: */
 	bool helper;				  /* not of the images; ends before the tree goes */
 	bool leads_group;			  /* there is a process group with its pid */
 	pid_t born_sid;				  /* session leader: the session that it is born in, 0: any */
@@ -89,6 +90,9 @@ struct process *tree_find(const struct tree *tree, pid_t pid);
 /** process_add_thread() - Add a thread; pointers to earlier ones are invalid then. Return: it, or NULL when out of
  * memory */
 struct thread *process_add_thread(struct process *p, pid_t tid);
+
+/** tree_drop_last() - Free the last process of the tree, which has no children there */
+void tree_drop_last(struct tree *tree);
 
 /** tree_drop_helpers() - Free the helpers at the end of the tree, which have ended */
 void tree_drop_helpers(struct tree *tree);

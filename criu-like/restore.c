@@ -13,19 +13,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "common/cleanup.h"
 #include "common/util.h"
+#include "criu-like/births.h"
 #include "criu-like/inject/arch.h"
+#include "criu-like/lists.h"
 #include "criu-like/stage.h"
-#include "criu-like/state/births.h"
 #include "criu-like/state/calls.h"
 #include "criu-like/state/core.h"
 #include "criu-like/state/files.h"
@@ -119,198 +118,6 @@ static int open_region(struct restore *r)
 	return region_open(r, records, bytes);
 }
 
-/* The number that a record of clone3() asks for, 0 for other calls. */
-static pid_t wanted_pid(struct restore *r, const struct batch_record *rec)
-{
-	const struct clone_args *args;
-
-	if (rec->nr != SYS_clone3)
-		return 0;
-	args = batch_local(&r->batch, rec->arg[0]);
-	return *(const pid_t *)batch_local(&r->batch, args->set_tid);
-}
-
-static int list_failed(struct restore *r, const struct process *p, const struct thread *t, size_t at)
-{
-	const struct batch_record *rec = batch_record_at(&r->batch, at);
-	int err = (int)-rec->result;
-
-	if (err == EEXIST && wanted_pid(r, rec))
-		return diag_fail(r->diag, err,
-				 "pid %d is taken by another process; end that one, or restore in a new PID namespace",
-				 wanted_pid(r, rec));
-	return diag_fail(r->diag, err,
-			 "thread %d of process %d: restoring its %s: system call %llu (0x%llx, 0x%llx, 0x%llx): %s",
-			 t->tid, p->pid, kinds_name(t, at), (unsigned long long)rec->nr,
-			 (unsigned long long)rec->arg[0], (unsigned long long)rec->arg[1],
-			 (unsigned long long)rec->arg[2], strerror(err));
-}
-
-/* Wait for the end of a thread's list. One that stands at a pid which is about to be free is started again there. */
-static int finish_list(struct restore *r, struct process *p, struct thread *t)
-{
-	unsigned tries = 0;
-	size_t at;
-
-	for (;;) {
-		int ret = tracee_finish_list(&t->tracee, &r->batch, &at);
-		const struct batch_record *rec;
-		pid_t pid;
-
-		if (ret)
-			return diag_fail(r->diag, -ret, "thread %d of process %d ended while it was being restored: %s",
-					 t->tid, p->pid, strerror(-ret));
-		rec = batch_record_at(&r->batch, at);
-		if (rec->flags & BATCH_END)
-			return 0;
-		pid = rec->result == -EEXIST ? wanted_pid(r, rec) : 0;
-		if (!pid || tree_wait_pid(pid, &tries))
-			return list_failed(r, p, t, at);
-		ret = tracee_start_list(&t->tracee, &r->batch, at);
-		if (ret)
-			return diag_fail(r->diag, -ret, "cannot run process %d: %s", p->pid, strerror(-ret));
-	}
-}
-
-static int end_list(struct restore *r, const struct process *p)
-{
-	int ret = batch_end(&r->batch);
-
-	return ret ? diag_fail(r->diag, -ret, "the lists for process %d do not fit: %s", p->pid, strerror(-ret)) : 0;
-}
-
-static int start_list(struct restore *r, struct process *p, struct thread *t)
-{
-	int ret = tracee_start_list(&t->tracee, &r->batch, t->list);
-	if (ret)
-		return diag_fail(r->diag, -ret, "cannot run process %d: %s", p->pid, strerror(-ret));
-	return 0;
-}
-
-static int adopt(struct restore *r, struct process *p, struct thread *t)
-{
-	int ret = tracee_adopt(&t->tracee, p->pid, t->tid);
-
-	if (ret)
-		return diag_fail(r->diag, -ret, "task %d was not born: %s", t->tid, strerror(-ret));
-	return 0;
-}
-
-/* glibc registered an rseq area for this thread, and a fork inherits that: the kernel would write into what is gone. */
-static int tell_rseq_end(struct restore *r, struct process *p)
-{
-	struct {
-		uint64_t pointer;
-		uint32_t size, signature, flags, pad;
-	} conf = { 0 };
-
-	if (tracee_rseq(&p->threads[0].tracee, &conf, sizeof(conf)) < 0 || !conf.pointer)
-		return 0;
-	batch_call(&r->batch, BATCH_MUST, SYS_rseq, conf.pointer, conf.size, 1, conf.signature);
-	return 0;
-}
-
-static int run_list(struct restore *r, struct process *p)
-{
-	int ret = end_list(r, p);
-
-	if (!ret)
-		ret = start_list(r, p, &p->threads[0]);
-	return ret ? ret : finish_list(r, p, &p->threads[0]);
-}
-
-static int give_birth(struct restore *r, struct process *p)
-{
-	struct thread *t = &p->threads[0];
-	int ret = p->bearer ? adopt(r, p, t) : 0;
-
-	if (ret)
-		return ret;
-	p->pidfd = (int)syscall(SYS_pidfd_open, p->pid, 0);
-	if (p->pidfd < 0)
-		return diag_fail(r->diag, errno, "cannot open a pidfd of process %d: %s", p->pid, strerror(errno));
-	t->list = batch_begin(&r->batch);
-	if (!p->bearer)
-		ret = tell_rseq_end(r, p);
-	tree_tell_births(r, p, &r->batch);
-	return ret ? ret : run_list(r, p);
-}
-
-/* Breadth first: each of them exists when its turn comes. */
-static int stage_births(struct restore *r)
-{
-	_cleanup_free_ struct process **queue = calloc(r->tree.nr, sizeof(*queue));
-	int ret = queue ? tree_birth(r) : -ENOMEM;
-	size_t nr = 0;
-
-	if (queue)
-		queue[nr++] = births_first(&r->tree);
-	for (size_t i = 0; !ret && i < nr; i++) {
-		ret = give_birth(r, queue[i]);
-		for (struct process *c = queue[i]->first_borne; c; c = c->next_borne)
-			queue[nr++] = c;
-	}
-	return ret;
-}
-
-static int set_subreaper(struct restore *r, struct process *p, bool on)
-{
-	p->threads[0].list = batch_begin(&r->batch);
-	tree_tell_subreaper(&r->batch, on);
-	return run_list(r, p);
-}
-
-static int end_task(struct restore *r, struct process *p)
-{
-	int ret;
-
-	p->threads[0].list = p->memory_list;
-	ret = start_list(r, p, &p->threads[0]);
-	if (!ret)
-		tracee_bury(&p->threads[0].tracee);
-	return ret;
-}
-
-static int end_helper(struct restore *r, struct process *p)
-{
-	struct process *adopter = p->first_borne && births_is_orphan(p->first_borne) ? p->first_borne->parent : NULL;
-	int ret = adopter ? set_subreaper(r, adopter, true) : 0;
-
-	if (!ret)
-		ret = end_task(r, p);
-	if (!ret && p->parent) {
-		p->parent->threads[0].list = batch_begin(&r->batch);
-		tree_tell_wait(p, &r->batch);
-		ret = run_list(r, p->parent);
-	}
-	return !ret && adopter ? set_subreaper(r, adopter, false) : ret;
-}
-
-/* Helpers are the last ones in the tree; those born to helpers come behind them. */
-static int stage_deaths(struct restore *r)
-{
-	int ret = 0;
-
-	for (size_t i = 0; !ret && i < r->tree.nr; i++) {
-		struct process *p = r->tree.procs[i];
-
-		if (!tree_joins_early(r, p))
-			continue;
-		p->threads[0].list = batch_begin(&r->batch);
-		tree_tell_group(r, p, &r->batch);
-		ret = run_list(r, p);
-	}
-	for (size_t i = r->tree.nr; !ret && i-- > 0;)
-		if (r->tree.procs[i]->helper)
-			ret = end_helper(r, r->tree.procs[i]);
-	for (size_t i = 0; !ret && i < r->tree.nr; i++)
-		if (r->tree.procs[i]->zombie && !r->tree.procs[i]->helper)
-			ret = end_task(r, r->tree.procs[i]);
-	if (!ret)
-		tree_drop_helpers(&r->tree);
-	return ret;
-}
-
 /* Built before the tasks are born: what it opens, they have to inherit. */
 static int tell_memory(struct restore *r, struct process *p)
 {
@@ -320,7 +127,7 @@ static int tell_memory(struct restore *r, struct process *p)
 	p->memory_list = batch_begin(b);
 	if (p->zombie) {
 		tree_tell_death(r, p, b);
-		return end_list(r, p);
+		return list_end(r, p);
 	}
 	tree_tell_forget_deaths(b);
 	if (!tree_joins_early(r, p))
@@ -334,7 +141,7 @@ static int tell_memory(struct restore *r, struct process *p)
 		ret = files_tell(r, p, b);
 	uffd_tell(p, b);
 	tree_tell_threads(p, b);
-	return ret ? ret : end_list(r, p);
+	return ret ? ret : list_end(r, p);
 }
 
 static int stage_lists(struct restore *r)
@@ -354,16 +161,16 @@ static int stage_memory(struct restore *r)
 		struct process *p = r->tree.procs[i];
 
 		p->threads[0].list = p->memory_list;
-		ret = p->zombie ? 0 : start_list(r, p, &p->threads[0]);
+		ret = p->zombie ? 0 : list_start(r, p, &p->threads[0]);
 	}
 	for (size_t i = 0; !ret && i < r->tree.nr; i++) {
 		struct process *p = r->tree.procs[i];
 
 		if (p->zombie)
 			continue;
-		ret = finish_list(r, p, &p->threads[0]);
+		ret = list_finish(r, p, &p->threads[0]);
 		for (size_t k = 1; !ret && k < p->nr_threads; k++)
-			ret = adopt(r, p, &p->threads[k]);
+			ret = list_adopt(r, p, &p->threads[k]);
 	}
 	return ret;
 }
@@ -453,11 +260,11 @@ static int stage_state(struct restore *r)
 				tell_memory_end(p, &r->batch);
 			ret = kinds_tell(r, p, t, &r->batch);
 			if (!ret)
-				ret = end_list(r, p);
+				ret = list_end(r, p);
 			if (!ret)
-				ret = start_list(r, p, t);
+				ret = list_start(r, p, t);
 			if (!ret)
-				ret = finish_list(r, p, t);
+				ret = list_finish(r, p, t);
 		}
 	}
 	return ret;
@@ -553,8 +360,8 @@ static const struct {
 	{ "find a lazy-pages server", stage_server },
 	{ "open files", stage_open },
 	{ "build the lists", stage_lists },
-	{ "make the tree", stage_births },
-	{ "end helpers and zombies", stage_deaths },
+	{ "make the tree", births_make },
+	{ "end helpers and zombies", births_finish },
 	{ "memory, files and threads", stage_memory },
 	{ "fill memory", stage_fill },
 	{ "hand memory over to the server", stage_serve },

@@ -15,6 +15,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
@@ -24,6 +25,7 @@
 #include "criu-like/inject/arch.h"
 #include "criu-like/inject/waiting.h"
 
+#define STOP_TICKS 100 /* 5 s: what does not stop by then is in a call that is not interrupted */
 #define STOP_SYSCALL (SIGTRAP | 0x80)
 
 #ifndef PTRACE_EVENT_STOP
@@ -47,25 +49,27 @@ static int signal_of(int status)
  * Wait for the next stop. Sleeps in sigtimedwait() with SIGCHLD blocked rather than in waitpid(), so that SIGINT and
  * the like, which the commands block too, end the wait: -EINTR. They stay pending for the caller to see.
  */
-static int wait_stop(pid_t tid, int *status)
+static int wait_stop(pid_t tid, int *status, unsigned ticks)
 {
 	static const struct timespec tick = { .tv_nsec = 50 * 1000 * 1000 };
 	sigset_t wake, pending;
 
 	sigemptyset(&wake);
 	sigaddset(&wake, SIGCHLD);
-	for (;;) {
+	while (ticks--) {
 		pid_t got = waitpid(tid, status, __WALL | WNOHANG);
 
 		if (got < 0)
 			return errno == ECHILD ? -ESRCH : -errno;
 		if (got == tid)
 			return WIFSTOPPED(*status) ? 0 : -ESRCH;
-		sigtimedwait(&wake, NULL, &tick);
+		if (sigtimedwait(&wake, NULL, &tick) >= 0)
+			ticks++;
 		if (!sigpending(&pending) && (sigismember(&pending, SIGINT) || sigismember(&pending, SIGTERM)))
 			if (waitpid(tid, status, __WALL | WNOHANG | WNOWAIT) == 0)
 				return -EINTR;
 	}
+	return -ETIME;
 }
 
 static int get_regs(pid_t tid, struct user_regs_struct *regs)
@@ -120,7 +124,7 @@ static int take_over(struct tracee *t)
 int tracee_wait(struct tracee *t)
 {
 	for (;;) {
-		int status, ret = wait_stop(t->tid, &status);
+		int status, ret = wait_stop(t->tid, &status, STOP_TICKS);
 
 		if (ret)
 			return ret;
@@ -173,7 +177,7 @@ int tracee_release_stopped(struct tracee *t, int stop)
 			break;
 		}
 		do {
-			ret = wait_stop(t->tid, &status);
+			ret = wait_stop(t->tid, &status, UINT_MAX);
 		} while (ret == -EINTR);
 		if (!ret && event_of(status) == PTRACE_EVENT_STOP && signal_of(status) != SIGTRAP)
 			break; /* the group has stopped; a detached task stays so */
@@ -191,7 +195,7 @@ static int resume(struct tracee *t, int request, int *status)
 		if (ptrace(request, t->tid, NULL, 0) < 0)
 			return -errno;
 		do {
-			ret = wait_stop(t->tid, status);
+			ret = wait_stop(t->tid, status, UINT_MAX);
 		} while (ret == -EINTR);
 		if (ret)
 			return ret;
@@ -262,7 +266,7 @@ int tracee_finish_list(struct tracee *t, const struct batch *b, size_t *stopped_
 	int status, ret;
 
 	do {
-		ret = wait_stop(t->tid, &status);
+		ret = wait_stop(t->tid, &status, UINT_MAX);
 	} while (ret == -EINTR);
 	if (!ret && event_of(status) == PTRACE_EVENT_STOP)
 		ret = resume(t, PTRACE_CONT, &status);

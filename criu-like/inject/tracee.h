@@ -55,7 +55,7 @@ int tracee_suspend_seccomp(struct tracee *t, unsigned long options);
  * SIGCHLD must be blocked in the caller. All signals are then blocked in it (the stub must not be disturbed) until
  * tracee_release().
  *
- * Return: 0, or -errno (-ESRCH: it died meanwhile)
+ * Return: 0, or -errno (-ESRCH: it died meanwhile, -ETIME: it did not stop within some seconds)
  */
 int tracee_wait(struct tracee *t);
 

@@ -21,6 +21,14 @@ static inline int kcmp_file(pid_t pid1, int fd1, pid_t pid2, int fd2)
 	return ret < 0 ? -errno : (int)ret;
 }
 
+/** kcmp_shared() - Compare what two tasks share, KCMP_VM and the like. Return: 0 shared, 1 or 2 not, or -errno */
+static inline int kcmp_shared(pid_t pid1, pid_t pid2, int what)
+{
+	long ret = syscall(SYS_kcmp, pid1, pid2, what, 0UL, 0UL);
+
+	return ret < 0 ? -errno : (int)ret;
+}
+
 /**
  * kcmp_epoll_target() - Is the open file of a descriptor a target of an epoll instance?
  * @pid: process with both descriptors

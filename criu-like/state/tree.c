@@ -2,10 +2,10 @@
 /*
  * The shape of the tree.
  *
- * Births: a task makes others itself, by clone3(2) with set_tid, as state/births.c has planned. A session leader first
- * makes those that are to be in the session it was born in, then starts its own, then makes the others. Group leaders
- * make their group at once; the other members join when all tasks exist. CLONE_PTRACE attaches each task to the tracer
- * before it has run an instruction.
+ * Births: a task makes others itself, by clone3(2) with set_tid, as state/births_plan.c has planned. A session leader
+ * first makes those that are to be in the session it was born in, then starts its own, then makes the others. Group
+ * leaders make their group at once; the other members join when all tasks exist. CLONE_PTRACE attaches each task to the
+ * tracer before it has run an instruction.
  */
 #include "criu-like/state/tree.h"
 
@@ -27,7 +27,8 @@
 #include "common/cleanup.h"
 #include "common/util.h"
 #include "criu-like/inject/arch.h"
-#include "criu-like/state/births.h"
+#include "criu-like/inspect/kcmp.h"
+#include "criu-like/state/births_plan.h"
 #include "criu-like/state/tty.h"
 
 #define IMAGES_VERSION 2 /* the format's 1.1 */
@@ -54,8 +55,59 @@ static int check_ids(struct dump *d, const struct process *p)
 	return ret ? ret : check_outside(d, p, "process group", p->pgid, root->pgid);
 }
 
+static int compare_shared(const void *a, const void *b, void *what)
+{
+	int ret = kcmp_shared(*(const pid_t *)a, *(const pid_t *)b, *(const int *)what);
+
+	return ret == 1 ? -1 : ret == 2 ? 1 : 0; /* after an error too: it comes again when neighbours are compared */
+}
+
+/* Processes made by clone() with CLONE_VM and the like. The kernel has an order for them, so that equals get together.
+ */
+static int check_shared(struct dump *d, pid_t *pids, size_t nr, int what, const char *name)
+{
+	qsort_r(pids, nr, sizeof(*pids), compare_shared, &what);
+	for (size_t i = 1; i < nr; i++) {
+		int ret = kcmp_shared(pids[i - 1], pids[i], what);
+
+		if (!ret)
+			return diag_fail(d->diag, EOPNOTSUPP,
+					 "processes %d and %d share their %s, which Thaw cannot restore", pids[i - 1],
+					 pids[i], name);
+		if (ret < 0)
+			return diag_fail(d->diag, -ret, "cannot compare the %s of processes %d and %d: %s", name,
+					 pids[i - 1], pids[i], strerror(-ret));
+	}
+	return 0;
+}
+
+static int check_all_shared(struct dump *d)
+{
+	static const struct {
+		int what;
+		const char *name;
+	} kinds[] = { { KCMP_VM, "memory" },
+		      { KCMP_FILES, "descriptors" },
+		      { KCMP_FS, "working directory" },
+		      { KCMP_SIGHAND, "signal actions" } };
+	_cleanup_free_ pid_t *pids = calloc(d->tree.nr, sizeof(*pids));
+	size_t nr = 0;
+	int ret = 0;
+
+	if (!pids)
+		return -ENOMEM;
+	for (size_t i = 0; i < d->tree.nr; i++)
+		if (!d->tree.procs[i]->zombie)
+			pids[nr++] = d->tree.procs[i]->pid;
+	for (size_t i = 0; !ret && i < ARRAY_SIZE(kinds); i++)
+		ret = check_shared(d, pids, nr, kinds[i].what, kinds[i].name);
+	return ret;
+}
+
 int tree_dump(struct dump *d)
 {
+	int ret;
+
 	for (size_t i = 0; i < d->tree.nr; i++) {
 		struct process *p = d->tree.procs[i];
 
@@ -69,12 +121,13 @@ int tree_dump(struct dump *d)
 		p->ids->vm_id = p->ids->files_id = p->ids->fs_id = p->ids->sighand_id = (uint32_t)i + 2;
 	}
 	for (size_t i = 0; i < d->tree.nr; i++) {
-		int ret = check_ids(d, d->tree.procs[i]);
+		ret = check_ids(d, d->tree.procs[i]);
 
 		if (ret)
 			return ret;
 	}
-	return births_check(&d->tree, d->opt->shell_job, d->diag);
+	ret = check_all_shared(d);
+	return ret ? ret : births_check(&d->tree, d->opt->shell_job, d->diag);
 }
 
 static int write_pstree(struct dump *d, struct image_writer *w)
@@ -138,7 +191,8 @@ static int read_inventory(struct restore *r)
 
 	if (!ret && inv->img_version > IMAGES_VERSION)
 		ret = diag_fail(r->diag, EPROTO,
-				"%s/inventory.img was written by a newer format: image version %u, this Thaw reads up to %d; use a "
+				"%s/inventory.img was written by a newer format: image version %u, this Thaw reads up "
+				"to %d; use a "
 				"newer Thaw",
 				image_dir_path(r->dir), inv->img_version, IMAGES_VERSION);
 	if (!ret && !(inv->has_fdinfo_per_id && inv->fdinfo_per_id))
@@ -296,12 +350,15 @@ void tree_tell_births(struct restore *r, const struct process *p, struct batch *
 	tell_borne(p, b, false);
 }
 
-/* A group that is not of the tree is the restorer's own (--shell-job). */
+/*
+ * A group that is not of the tree is the restorer's own (--shell-job). Its number is 0 when it is of an outer PID
+ * namespace: then the tasks are in it by birth.
+ */
 void tree_tell_group(struct restore *r, struct process *p, struct batch *b)
 {
 	pid_t group = tree_find(&r->tree, p->pgid) ? p->pgid : getpgrp();
 
-	if (p->pgid != p->pid)
+	if (p->pgid != p->pid && group)
 		batch_call(b, BATCH_MUST, SYS_setpgid, 0, (uint64_t)group);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-#ifndef THAW_STATE_BIRTHS_H
-#define THAW_STATE_BIRTHS_H
+#ifndef THAW_STATE_BIRTHS_PLAN_H
+#define THAW_STATE_BIRTHS_PLAN_H
 
 #include "criu-like/process.h"
 

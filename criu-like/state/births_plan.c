@@ -15,7 +15,7 @@
  * A process group whose leader is gone is made by a helper with the leader's pid, born to a member of the group. All
  * helpers end, and are waited for by their parents, when the groups are complete.
  */
-#include "criu-like/state/births.h"
+#include "criu-like/state/births_plan.h"
 
 #include <errno.h>
 #include <signal.h>
