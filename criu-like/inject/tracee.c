@@ -236,7 +236,7 @@ int tracee_interrupted_call(struct tracee *t, uint64_t insn, long nr, const uint
 		ret = -errno;
 	if (!ret)
 		do {
-			ret = wait_stop(t->tid, &status);
+			ret = wait_stop(t->tid, &status, UINT_MAX);
 		} while (ret == -EINTR);
 	if (!ret && event_of(status) != PTRACE_EVENT_STOP)
 		ret = -EPROTO;
