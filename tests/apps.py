@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What the tests of real programs share: a program in a session of its own, dumped and restored while it works."""
+import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -37,7 +37,8 @@ class App:
 
     def cycle(self, lazy, dump=(), restore=()):
         """Dump it, and restore it; after a lazy restore before only when its memory has arrived."""
-        self.drained()
+        if self.rounds:
+            self.drained()
         images = os.path.join(self.dir, f"images{self.rounds}")
         self.rounds += 1
         self.tool.dump(self.pid, images, *dump)
@@ -58,11 +59,13 @@ class App:
         """End it and all its children."""
         children = [self.pid]
         for pid in children:
-            for tid in os.listdir(f"/proc/{pid}/task"):
-                with open(f"/proc/{pid}/task/{tid}/children") as f:
-                    children.extend(map(int, f.read().split()))
+            with contextlib.suppress(FileNotFoundError):
+                for tid in os.listdir(f"/proc/{pid}/task"):
+                    with open(f"/proc/{pid}/task/{tid}/children") as f:
+                        children.extend(map(int, f.read().split()))
         for pid in children:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         thawtest.reap_all()
 
     def drained(self):

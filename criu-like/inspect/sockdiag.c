@@ -6,6 +6,7 @@
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <netlink/attr.h>
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
@@ -145,4 +146,59 @@ int sockdiag_udp_shutdowns(struct idmap *out)
 
 	req.sdiag_family = AF_INET6;
 	return ret < 0 ? ret : ask(&req, sizeof(req), take_udp, out);
+}
+
+struct waits {
+	struct inet_diag_req_v2 *reqs; /* one for each, that would end it */
+	size_t nr, cap;
+};
+
+static int take_wait(struct nl_msg *msg, void *arg)
+{
+	const struct inet_diag_msg *m = nlmsg_data(nlmsg_hdr(msg));
+	struct waits *waits = arg;
+
+	if (m->idiag_state != TCP_TIME_WAIT)
+		return NL_OK;
+	if (grow(&waits->reqs, waits->nr, &waits->cap, sizeof(*waits->reqs)) < 0)
+		return -NLE_NOMEM;
+	waits->reqs[waits->nr++] = (struct inet_diag_req_v2){ .sdiag_family = m->idiag_family,
+							      .sdiag_protocol = IPPROTO_TCP,
+							      .idiag_states = 1 << TCP_TIME_WAIT,
+							      .id = m->id };
+	return NL_OK;
+}
+
+static int destroy(const struct waits *waits)
+{
+	struct nl_sock *sk = nl_socket_alloc();
+	int ret = sk ? nl_connect(sk, NETLINK_SOCK_DIAG) : -NLE_NOMEM;
+
+	for (size_t i = 0; ret >= 0 && i < waits->nr; i++) {
+		ret = nl_send_simple(sk, SOCK_DESTROY, NLM_F_ACK, &waits->reqs[i], sizeof(waits->reqs[i]));
+		if (ret >= 0)
+			ret = nl_wait_for_ack(sk);
+		if (ret == -NLE_OBJ_NOTFOUND)
+			ret = 0; /* its time is over */
+	}
+	nl_socket_free(sk);
+	return ret < 0 ? nl_errno(ret) : 0;
+}
+
+int sockdiag_end_waits(uint16_t port)
+{
+	struct inet_diag_req_v2 req = { .sdiag_family = AF_INET,
+					.sdiag_protocol = IPPROTO_TCP,
+					.idiag_states = 1 << TCP_TIME_WAIT,
+					.id.idiag_sport = htons(port) };
+	struct waits waits = { 0 };
+	int ret = ask(&req, sizeof(req), take_wait, &waits);
+
+	req.sdiag_family = AF_INET6;
+	if (ret == 0)
+		ret = ask(&req, sizeof(req), take_wait, &waits);
+	if (ret == 0)
+		ret = destroy(&waits);
+	free(waits.reqs);
+	return ret;
 }

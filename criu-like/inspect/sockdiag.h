@@ -43,4 +43,13 @@ void sockdiag_unix_free(struct sockdiag_unix_list *list);
  */
 int sockdiag_udp_shutdowns(struct idmap *out);
 
+/**
+ * sockdiag_end_waits() - Forget the TCP connections of a local port that are over, and wait (TIME_WAIT) for late
+ * packets
+ * @port: in host order
+ *
+ * Return: 0, or -errno (-EPERM: takes CAP_NET_ADMIN; -EOPNOTSUPP: this kernel cannot)
+ */
+int sockdiag_end_waits(uint16_t port);
+
 #endif

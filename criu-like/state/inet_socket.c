@@ -8,6 +8,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -75,6 +76,31 @@ static int put_addresses(struct seen *s, InetSkEntry *e)
 	return ret;
 }
 
+static bool is_shut(const struct seen *s)
+{
+	struct pollfd p = { .fd = s->lfd, .events = POLLRDHUP };
+
+	return poll(&p, 1, 0) == 1 && p.revents & POLLRDHUP;
+}
+
+/*
+ * A connection that is over on both sides, so that only the descriptor is left: reading says end of file, and the port
+ * that getsockname(2) still names is free. It must not be bound again, a listening socket may have it.
+ */
+static int dump_over(struct seen *s, InetSkEntry *e)
+{
+	int unread = 0;
+
+	if (ioctl(s->lfd, FIONREAD, &unread) == 0 && unread)
+		return file_refuse(s, "a TCP connection that was closed with unread data",
+				   "dump again when the program has read it");
+	e->src_port = 0;
+	e->dst_port = 0;
+	e->has_shutdown = true;
+	e->shutdown = SK_SHUTDOWN__BOTH;
+	return 0;
+}
+
 static int dump_tcp(struct seen *s, InetSkEntry *e)
 {
 	struct tcp_info info = { 0 };
@@ -84,7 +110,7 @@ static int dump_tcp(struct seen *s, InetSkEntry *e)
 		return file_fail(s, errno, "TCP_INFO");
 	e->state = info.tcpi_state;
 	if (e->state == TCP_CLOSE)
-		return 0;
+		return is_shut(s) ? dump_over(s, e) : 0;
 	if (e->state != TCP_LISTEN)
 		return file_refuse(s, "a TCP connection", "connections are not supported yet; end it before the dump");
 	if (info.tcpi_unacked)
@@ -220,6 +246,25 @@ static int check_entry(struct restore *r, const InetSkEntry *e)
 	return 0;
 }
 
+/*
+ * Past connections of a socket without SO_REUSEADDR keep its port for a minute; it had the port all the same, so they
+ * are ended before their time if they must.
+ */
+static int bind_again(struct restore *r, const struct opened_file *f)
+{
+	const InetSkEntry *e = f->entry->isk;
+	union address a;
+	socklen_t len = get_address(e, e->src_addr, e->src_port, &a);
+	int code = bind(f->fd, &a.any, len) < 0 ? errno : 0;
+
+	if (code == EADDRINUSE && e->proto == IPPROTO_TCP && sockdiag_end_waits((uint16_t)e->src_port) == 0)
+		code = bind(f->fd, &a.any, len) < 0 ? errno : 0;
+	if (code)
+		return diag_fail(r->diag, code, "cannot bind a socket to port %u again: %s", e->src_port,
+				 strerror(code));
+	return 0;
+}
+
 /* Bound, and listening or connected. SO_REUSEADDR is on meanwhile, connections of the past shall not hinder. */
 static int attach(struct restore *r, const struct opened_file *f)
 {
@@ -233,11 +278,10 @@ static int attach(struct restore *r, const struct opened_file *f)
 		ret = set(r, f, IPPROTO_IPV6, IPV6_V6ONLY, e->v6only);
 	if (ret == 0 && e->ip_opts && e->ip_opts->freebind)
 		ret = set(r, f, IPPROTO_IP, IP_FREEBIND, 1);
+	if (ret == 0 && e->src_port)
+		ret = bind_again(r, f);
 	if (ret < 0)
 		return ret;
-	if (e->src_port && bind(f->fd, &a.any, get_address(e, e->src_addr, e->src_port, &a)) < 0)
-		return diag_fail(r->diag, errno, "cannot bind a socket to port %u again: %s", e->src_port,
-				 strerror(errno));
 	if (e->state == TCP_LISTEN && listen(f->fd, (int)e->backlog) < 0)
 		return opener_fail(r, errno, f, "listen");
 	if (e->dst_port && connect(f->fd, &a.any, get_address(e, e->dst_addr, e->dst_port, &a)) < 0)
@@ -290,7 +334,7 @@ static int set_options(struct restore *r, const struct opened_file *f)
 	const InetSkEntry *e = f->entry->isk;
 	int ret = socket_options_restore(r, f, e->opts);
 
-	if (ret == 0 && e->has_shutdown && e->shutdown != SK_SHUTDOWN__NONE && e->proto == IPPROTO_UDP &&
+	if (ret == 0 && e->has_shutdown && e->shutdown != SK_SHUTDOWN__NONE &&
 	    shutdown(f->fd, (int)e->shutdown - 1) < 0 && errno != ENOTCONN)
 		return opener_fail(r, errno, f, "shutdown");
 	return ret;
