@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/util.h"
@@ -213,11 +214,14 @@ int dump_run(const struct dump_options *opt, struct diag *diag)
 	sigaddset(&block, SIGINT);
 	sigaddset(&block, SIGTERM);
 	sigaddset(&block, SIGHUP);
+	sigaddset(&block, SIGALRM);
 	sigaddset(&block, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &block, NULL);
 	signal(SIGCHLD, SIG_DFL);
-	if (opt->timeout)
+	if (opt->timeout) {
 		d.deadline_us = now_us() + opt->timeout * 1000000ULL;
+		alarm(opt->timeout); /* ends a wait for a thread that does not stop; blocked, it is only looked for */
+	}
 
 	ret = image_dir_create(opt->images_dir, &d.dir, diag);
 	if (!ret) {

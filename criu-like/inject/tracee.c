@@ -65,7 +65,8 @@ static int wait_stop(pid_t tid, int *status, unsigned ticks)
 			return WIFSTOPPED(*status) ? 0 : -ESRCH;
 		if (sigtimedwait(&wake, NULL, &tick) >= 0)
 			ticks++;
-		if (!sigpending(&pending) && (sigismember(&pending, SIGINT) || sigismember(&pending, SIGTERM)))
+		if (!sigpending(&pending) && (sigismember(&pending, SIGINT) || sigismember(&pending, SIGTERM) ||
+					      sigismember(&pending, SIGHUP) || sigismember(&pending, SIGALRM)))
 			if (waitpid(tid, status, __WALL | WNOHANG | WNOWAIT) == 0)
 				return -EINTR;
 	}
