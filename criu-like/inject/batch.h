@@ -20,6 +20,7 @@
 #define BATCH_MUST (1u << 0)  /* stop the list when the call fails */
 #define BATCH_STORE (1u << 1) /* write the result where link points (an argument of a later record, or data) */
 #define BATCH_END (1u << 2)   /* no call: stop here */
+#define BATCH_LARGE (1u << 3) /* no call: use the CPU's large registers, so that the kernel makes room for them */
 
 struct batch_record {
 	uint64_t nr;

@@ -134,6 +134,33 @@ int arch_check_core(const struct arch_cpu *cpu, const CoreEntry *core, pid_t tid
 int arch_restore_regs(const struct arch_cpu *cpu, pid_t tid, const CoreEntry *core, struct user_regs_struct *regs,
 		      struct diag *diag);
 
+/* Large registers (AMX tiles): a process asks for them, and a thread gets room for them when it first uses them. */
+
+/** arch_ask_large() - Append the call that reads which of them the process has asked for, into 8 bytes */
+void arch_ask_large(struct batch *b);
+
+/**
+ * arch_dump_large() - The large registers of a stopped thread
+ * @asked: what arch_ask_large() has read
+ * @e: gets them, and @asked without what all processes have, from @a
+ *
+ * Return: 0, or -errno with a sentence
+ */
+int arch_dump_large(struct arena *a, pid_t tid, uint64_t asked, ThawThreadEntry *e, struct diag *diag);
+
+/**
+ * arch_tell_large() - Append what asks for them, and makes room if @e holds some
+ * @e: NULL if there is none, as in CRIU's images
+ *
+ * Return: 0, or -errno with a sentence if they were in use but are not in @e
+ */
+int arch_tell_large(struct batch *b, const CoreEntry *core, const ThawThreadEntry *e, pid_t tid, struct diag *diag);
+
+/** arch_restore_large() - Put them into a stopped thread, after arch_restore_regs(). Return: 0, or -errno with a
+ * sentence
+ */
+int arch_restore_large(pid_t tid, const ThawThreadEntry *e, struct diag *diag);
+
 /** arch_tell_vdso() - Append the call that maps [vvar] and [vdso], both from @start on (arch_prctl(2)) */
 void arch_tell_vdso(struct batch *b, uint64_t start);
 

@@ -22,6 +22,7 @@
 #define FLAG_MUST	1
 #define FLAG_STORE	2
 #define FLAG_END	4
+#define FLAG_LARGE	8	/* AMX: argument 0 points to a tile configuration */
 
 	.text
 	.globl	batch_stub_start, batch_stub_end
@@ -29,6 +30,8 @@
 batch_stub_start:
 next:	testl	$FLAG_END, REC_FLAGS(%r12)
 	jnz	stop
+	testl	$FLAG_LARGE, REC_FLAGS(%r12)
+	jnz	large
 	movq	(%r12), %rax
 	movq	REC_ARG(0)(%r12), %rdi
 	movq	REC_ARG(1)(%r12), %rsi
@@ -46,6 +49,11 @@ next:	testl	$FLAG_END, REC_FLAGS(%r12)
 	movq	%rax, (%rcx)
 done:	addq	$REC_SIZE, %r12
 	jmp	next
+large:	movq	REC_ARG(0)(%r12), %rdi
+	ldtilecfg (%rdi)
+	tilezero %tmm0		/* traps into the kernel the first time */
+	tilerelease
+	jmp	done
 failed:	testl	$FLAG_MUST, REC_FLAGS(%r12)
 	jz	done
 stop:	testl	%r15d, %r15d

@@ -4,15 +4,17 @@
  * and the fields of the image format.
  *
  * The area is 512 bytes of FXSAVE, 64 bytes of header (the first word says which components are in use), then each
- * component at an offset that CPUID leaf 0xD tells. The format has a field for most components; for one that it lacks
- * (AMX tiles) the task is refused while the component is in use.
+ * component at an offset that CPUID leaf 0xD tells. The format has a field for most components; AMX tiles and their
+ * configuration go to Thaw's own file, and other components refuse the task while they are in use.
  */
+#include <asm/prctl.h>
 #include <cpuid.h>
 #include <elf.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 
 #include "common/cleanup.h"
@@ -24,6 +26,9 @@
 #define XSAVE_MIN (512 + 64)
 #define XSAVE_MAX 16384 /* bytes; AMX makes it 11008 */
 #define XSTATE_X87_SSE 3ULL
+#define XSTATE_TILE_CONFIG 17
+#define XSTATE_TILES 18
+#define XSTATE_LARGE (1ULL << XSTATE_TILE_CONFIG | 1ULL << XSTATE_TILES)
 
 struct fxsave {
 	uint16_t cwd, swd, twd, fop;
@@ -161,11 +166,11 @@ int arch_dump_xstate(const struct arch_cpu *cpu, struct arena *a, pid_t tid, Thr
 		return diag_fail(diag, EPROTO, "the extended registers of thread %d are only %zu bytes", tid,
 				 iov.iov_len);
 	memcpy(&in_use, area + XSAVE_HEADER, sizeof(in_use));
-	if (in_use & ~known_components())
+	if (in_use & ~(known_components() | XSTATE_LARGE))
 		return diag_fail(diag, EOPNOTSUPP,
 				 "thread %d has CPU state that the image format has no place for (XSAVE components "
-				 "0x%llx, AMX tiles perhaps); dump it when they are released",
-				 tid, (unsigned long long)(in_use & ~known_components()));
+				 "0x%llx); dump it when they are released",
+				 tid, (unsigned long long)(in_use & ~(known_components() | XSTATE_LARGE)));
 
 	info->fpregs = alloc_fpregs(a);
 	if (!info->fpregs)
@@ -196,7 +201,7 @@ int arch_check_xstate(const struct arch_cpu *cpu, const UserX86FpregsEntry *f, p
 			return diag_fail(diag, EPROTO, "core-%d.img is damaged: %zu words of %s state instead of %u",
 					 tid, *count_of(x, c), c->name, size / c->element);
 	}
-	lacking = x->xstate_bv & ~(cpu->xstate & known_components());
+	lacking = x->xstate_bv & ~(cpu->xstate & (known_components() | XSTATE_LARGE));
 	if (lacking)
 		return diag_fail(diag, EOPNOTSUPP, "thread %d has CPU state 0x%llx that this CPU does not have", tid,
 				 (unsigned long long)lacking);
@@ -223,7 +228,8 @@ static int write_area(pid_t tid, uint8_t *area, size_t len, struct diag *diag)
 	struct iovec iov = { .iov_base = area, .iov_len = len };
 
 	if (ptrace(PTRACE_SETREGSET, tid, NT_X86_XSTATE, &iov) < 0)
-		return diag_fail(diag, errno, "the kernel refuses the extended registers of thread %d", tid);
+		return diag_fail(diag, errno, "the kernel refuses the extended registers of thread %d: %s", tid,
+				 strerror(errno));
 	return 0;
 }
 
@@ -232,7 +238,7 @@ int arch_restore_xstate(const struct arch_cpu *cpu, pid_t tid, const UserX86Fpre
 	_Alignas(64) uint8_t area[XSAVE_MAX] = { 0 };
 	struct iovec iov = { .iov_base = area, .iov_len = sizeof(area) };
 	const UserX86XsaveEntry *x = f->xsave;
-	uint64_t bv = x ? x->xstate_bv : XSTATE_X87_SSE;
+	uint64_t bv = x ? x->xstate_bv & ~XSTATE_LARGE : XSTATE_X87_SSE;
 	size_t len;
 
 	/* The length that this CPU and kernel want is the length they give. */
@@ -251,4 +257,110 @@ int arch_restore_xstate(const struct arch_cpu *cpu, pid_t tid, const UserX86Fpre
 			memcpy(area + offset, *pointer_of(x, c), size);
 	}
 	return write_area(tid, area, len, diag);
+}
+
+void arch_ask_large(struct batch *b)
+{
+	batch_call(b, 0, SYS_arch_prctl, ARCH_GET_XCOMP_PERM, batch_data(b, NULL, sizeof(uint64_t)));
+}
+
+static void locate_large(unsigned bit, unsigned *offset, unsigned *size)
+{
+	unsigned c, d;
+
+	*offset = *size = 0;
+	if (enabled_xstate() & 1ULL << bit)
+		__cpuid_count(0xd, bit, *size, *offset, c, d);
+}
+
+static int keep_component(struct arena *a, const uint8_t *area, size_t len, unsigned bit, ThawThreadEntry *e)
+{
+	unsigned offset, size;
+	ThawXstateEntry *x;
+
+	locate_large(bit, &offset, &size);
+	if (!size || offset + size > len)
+		return -EPROTO;
+	x = arena_alloc(a, sizeof(*x));
+	if (!x)
+		return -ENOMEM;
+	thaw_xstate_entry__init(x);
+	x->component = bit;
+	x->data.len = size;
+	x->data.data = arena_alloc(a, size);
+	if (!x->data.data)
+		return -ENOMEM;
+	memcpy(x->data.data, area + offset, size);
+	e->xstate[e->n_xstate++] = x;
+	return 0;
+}
+
+int arch_dump_large(struct arena *a, pid_t tid, uint64_t asked, ThawThreadEntry *e, struct diag *diag)
+{
+	_Alignas(64) uint8_t area[XSAVE_MAX] = { 0 };
+	struct iovec iov = { .iov_base = area, .iov_len = sizeof(area) };
+	uint64_t in_use;
+	int ret = 0;
+
+	e->xstate_permitted = asked & 1ULL << XSTATE_TILES;
+	e->has_xstate_permitted = e->xstate_permitted;
+	if (!e->has_xstate_permitted)
+		return 0;
+	if (ptrace(PTRACE_GETREGSET, tid, NT_X86_XSTATE, &iov) < 0)
+		return diag_fail(diag, errno, "cannot read the extended registers of thread %d", tid);
+	e->xstate = arena_array(a, 2, sizeof(ThawXstateEntry *));
+	if (!e->xstate)
+		return -ENOMEM;
+	memcpy(&in_use, area + XSAVE_HEADER, sizeof(in_use));
+	for (unsigned bit = XSTATE_TILE_CONFIG; !ret && bit <= XSTATE_TILES; bit++)
+		if (in_use & 1ULL << bit)
+			ret = keep_component(a, area, iov.iov_len, bit, e);
+	return ret ? diag_fail(diag, -ret, "cannot keep the AMX tiles of thread %d: %s", tid, strerror(-ret)) : 0;
+}
+
+int arch_tell_large(struct batch *b, const CoreEntry *core, const ThawThreadEntry *e, pid_t tid, struct diag *diag)
+{
+	/* A configuration of one tile of one row of 4 bytes: the palette, the width at 16, the height at 48. */
+	static const uint8_t one_tile[64] = { [0] = 1, [16] = 4, [48] = 1 };
+	const UserX86FpregsEntry *f = core->thread_info ? core->thread_info->fpregs : NULL;
+	const UserX86XsaveEntry *x = f ? f->xsave : NULL;
+	uint64_t lost = x ? x->xstate_bv & XSTATE_LARGE : 0;
+
+	for (size_t i = 0; e && i < e->n_xstate; i++)
+		lost &= ~(1ULL << e->xstate[i]->component % 64);
+	if (lost)
+		return diag_fail(diag, EOPNOTSUPP, "thread %d uses AMX tiles, and the images do not hold them", tid);
+	if (e && e->has_xstate_permitted && e->xstate_permitted)
+		batch_call(b, BATCH_MUST, SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XSTATE_TILES);
+	if (e && e->n_xstate)
+		batch_call(b, BATCH_LARGE, -1, batch_data(b, one_tile, sizeof(one_tile)));
+	return 0;
+}
+
+int arch_restore_large(pid_t tid, const ThawThreadEntry *e, struct diag *diag)
+{
+	_Alignas(64) uint8_t area[XSAVE_MAX] = { 0 };
+	struct iovec iov = { .iov_base = area, .iov_len = sizeof(area) };
+	uint64_t bv;
+
+	if (!e->n_xstate)
+		return 0;
+	if (ptrace(PTRACE_GETREGSET, tid, NT_X86_XSTATE, &iov) < 0)
+		return diag_fail(diag, errno, "cannot read the extended registers of thread %d", tid);
+	memcpy(&bv, area + XSAVE_HEADER, sizeof(bv));
+	for (size_t i = 0; i < e->n_xstate; i++) {
+		const ThawXstateEntry *x = e->xstate[i];
+		unsigned offset, size = 0;
+
+		if (x->component < 64 && XSTATE_LARGE & 1ULL << x->component)
+			locate_large(x->component, &offset, &size);
+		if (!size || x->data.len != size || offset + size > iov.iov_len)
+			return diag_fail(diag, EOPNOTSUPP,
+					 "thread %d has %zu bytes of CPU state %u, which this CPU does not have", tid,
+					 x->data.len, x->component);
+		memcpy(area + offset, x->data.data, size);
+		bv |= 1ULL << x->component;
+	}
+	memcpy(area + XSAVE_HEADER, &bv, sizeof(bv));
+	return write_area(tid, area, iov.iov_len, diag);
 }
