@@ -19,7 +19,7 @@
 #include "criu-like/state/ghost.h"
 
 #define MEM_MAJOR 1
-#define KERNEL_O_TMPFILE 020000000 /* without O_DIRECTORY, as in the file's flags */
+#define KERNEL_O_TMPFILE 020000000 /* without O_DIRECTORY, which comes with it */
 
 #define DELETED " (deleted)" /* what the kernel puts behind the name */
 
@@ -321,6 +321,8 @@ int reg_file_open(struct restore *r, const RegFileEntry *e, uint32_t flags)
 	_cleanup_close_ int fd = -1;
 	int ret;
 
+	if (flags & KERNEL_O_TMPFILE)
+		flags &= ~(uint32_t)O_DIRECTORY; /* said how the file was made, not what it is */
 	flags &= ~(uint32_t)(O_CREAT | O_EXCL | O_TRUNC | O_ASYNC | KERNEL_O_TMPFILE);
 	if (ghost_has(r, e->id))
 		return ghost_open(r, e, flags);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* modes: plain eager lazy leave-running twice user */
 /*
- * Deleted files: with holes, open twice, mapped shared and private; one whose name another file has taken; a FIFO; the
- * working directory.
+ * Deleted files: with holes, open twice, mapped shared and private; one whose name another file has taken; one that
+ * never had a name; a FIFO; the working directory.
  */
+#include <libgen.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -14,7 +15,7 @@
 int main(int argc, char **argv)
 {
 	char name[4096], other[4096], link[64], target[4200], dir[4096], buf[16];
-	int fd, again, taken, fifo, dirfd, len;
+	int fd, again, taken, fifo, dirfd, nameless, len;
 	uint64_t *shared, *private;
 	struct stat st, st2;
 
@@ -35,6 +36,8 @@ int main(int argc, char **argv)
 	taken = open(other, O_RDWR | O_CREAT | O_TRUNC, 0600);
 	test_check(taken >= 0 && write(taken, "mine", 4) == 4 && unlink(other) == 0);
 	test_check(close(open(other, O_RDWR | O_CREAT | O_TRUNC, 0600)) == 0);
+	nameless = open(dirname(strcpy(dir, argv[1])), O_RDWR | O_TMPFILE, 0600);
+	test_check(nameless >= 0 && write(nameless, "none", 4) == 4);
 	snprintf(dir, sizeof(dir), "%s.fifo", argv[1]);
 	test_check(mkfifo(dir, 0600) == 0);
 	fifo = open(dir, O_RDWR);
@@ -61,6 +64,7 @@ int main(int argc, char **argv)
 	test_check(pread(taken, buf, 16, 0) == 4 && !memcmp(buf, "mine", 4) && stat(other, &st) == 0 &&
 		   st.st_size == 0);
 	test_check(fstat(taken, &st2) == 0 && st2.st_ino != st.st_ino && st2.st_nlink == 0);
+	test_check(pread(nameless, buf, 16, 0) == 4 && !memcmp(buf, "none", 4) && lseek(nameless, 0, SEEK_CUR) == 4);
 	test_check(read(fifo, buf, 16) == 2 && fstat(fifo, &st) == 0 && S_ISFIFO(st.st_mode) && st.st_nlink == 0);
 	test_check(write(fifo, "ff", 2) == 2);
 	test_check(fstat(dirfd, &st) == 0 && S_ISDIR(st.st_mode) && (st.st_mode & 0777) == 0751 && stat(dir, &st2) < 0);
