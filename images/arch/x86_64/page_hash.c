@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #define XXH_INLINE_ALL
+#include <sys/platform/x86.h>
 #include <xxhash.h>
 
 #include "common/util.h"
@@ -8,7 +9,7 @@
 
 uint64_t page_hash(const void *page)
 {
-	return __builtin_cpu_supports("avx2") ? page_hash_avx2(page) : XXH3_64bits(page, PAGE_SIZE);
+	return CPU_FEATURE_ACTIVE(AVX2) ? page_hash_avx2(page) : XXH3_64bits(page, PAGE_SIZE);
 }
 
 uint64_t bytes_hash(const void *first, size_t len, const void *second, size_t second_len)
