@@ -38,6 +38,7 @@ demo: $(B)/thaw | demo-deps
 bench: all tests
 	@$(B)/bench/limits
 	@tests/bench/lazy --build $(B)
+	@unshare --pid --fork --mount-proc tests/bench/state --build $(B)
 
 .PHONY: tests check demo bench
 .SECONDARY: $(UNIT:$(B)/unit/%=$(B)/tests/unit/%.o)
