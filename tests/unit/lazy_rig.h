@@ -34,7 +34,7 @@
 #include "lazy-pages/server.h"
 #include "lazy-pages/wire/restore_socket.h"
 
-#define RIG_BASE 0x100000000000ull
+#define RIG_BASE 0x200000000000ull /* above the shadow of the address sanitizer */
 #define RIG_WORDS (PAGE_SIZE / 8)
 
 struct rig {
