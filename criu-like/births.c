@@ -8,7 +8,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "common/cleanup.h"
 #include "criu-like/lists.h"
 #include "criu-like/state/births_plan.h"
 #include "criu-like/state/tree.h"
@@ -47,7 +46,7 @@ static int give_birth(struct restore *r, struct process *p)
 /* Breadth first: each of them exists when its turn comes. */
 int births_make(struct restore *r)
 {
-	_cleanup_free_ struct process **queue = calloc(r->tree.nr, sizeof(*queue));
+	struct process **queue = arena_array(r->arena, r->tree.nr, sizeof(*queue));
 	int ret = queue ? tree_birth(r) : -ENOMEM;
 	size_t nr = 0;
 

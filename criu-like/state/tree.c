@@ -90,7 +90,7 @@ static int check_all_shared(struct dump *d)
 		      { KCMP_FILES, "descriptors" },
 		      { KCMP_FS, "working directory" },
 		      { KCMP_SIGHAND, "signal actions" } };
-	_cleanup_free_ pid_t *pids = calloc(d->tree.nr, sizeof(*pids));
+	pid_t *pids = arena_array(d->arena, d->tree.nr, sizeof(*pids));
 	size_t nr = 0;
 	int ret = 0;
 
