@@ -35,6 +35,11 @@
 #define PTRACE_GET_RSEQ_CONFIGURATION 0x420f
 #endif
 
+#ifndef PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG
+#define PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG 0x4210
+#define PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG 0x4211
+#endif
+
 static int event_of(int status)
 {
 	return status >> 16;
@@ -146,10 +151,26 @@ int tracee_adopt(struct tracee *t, pid_t tgid, pid_t tid)
 	return tracee_wait(t);
 }
 
+static int set_dispatch(pid_t tid, const struct dispatch *d)
+{
+	return ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG, tid, sizeof(*d), d) < 0 ? -errno : 0;
+}
+
+int tracee_suspend_dispatch(struct tracee *t)
+{
+	static const struct dispatch off;
+
+	if (ptrace(PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, t->tid, sizeof(t->dispatch), &t->dispatch) < 0)
+		return errno == EIO || errno == EINVAL ? 0 : -errno;
+	return t->dispatch.mode ? set_dispatch(t->tid, &off) : 0;
+}
+
 static int give_back(struct tracee *t)
 {
 	int ret = t->taken ? set_regs(t->tid, &t->regs) : 0;
 
+	if (!ret && t->dispatch.mode)
+		ret = set_dispatch(t->tid, &t->dispatch);
 	return !ret && t->taken ? set_sigmask(t->tid, t->sigmask) : ret;
 }
 

@@ -18,12 +18,18 @@ struct waiting {
 	uint64_t since; /* since when it has slept, at the earliest: ns of that CPU's run-queue clock; 0: not known */
 };
 
+/* Syscall user dispatch, as ptrace(2) has it. Mode 0: off. */
+struct dispatch {
+	uint64_t mode, selector, offset, len;
+};
+
 /* A task under ptrace, stopped. */
 struct tracee {
 	pid_t tid; /* 0: not traced */
 	pid_t tgid;
 	bool taken;			   /* registers and mask below are its own */
 	bool group_stopped;		   /* it was in a group stop when seized */
+	struct dispatch dispatch;	   /* its own, put back at the release */
 	struct waiting waiting;		   /* before it was seized */
 	bool ends_by_trap;		   /* how its lists end; see stub.S */
 	int stop_signal;		   /* the one that made the group stop */
@@ -48,6 +54,14 @@ int tracee_seize(struct tracee *t, pid_t tgid, pid_t tid, unsigned long options)
  * Return: 0, or -errno (-EPERM: takes CAP_SYS_ADMIN and a tracer without seccomp)
  */
 int tracee_suspend_seccomp(struct tracee *t, unsigned long options);
+
+/**
+ * tracee_suspend_dispatch() - Turn the task's syscall user dispatch off until it is released
+ * @t: in a stop
+ *
+ * Return: 0 (also on kernels that do not have it), or -errno
+ */
+int tracee_suspend_dispatch(struct tracee *t);
 
 /**
  * tracee_wait() - Wait until @t is in its stop, and read its registers and signal mask

@@ -20,10 +20,10 @@
 #include "criu-like/state/tty.h"
 
 static const struct state_kind *const state_kinds[] = {
-	&kind_tid_address, &kind_robust_list, &kind_rseq,	 &kind_mask,	&kind_actions,
-	&kind_altstack,	   &kind_foreground,  &kind_pending,	 &kind_itimers, &kind_posix_timers,
-	&kind_process,	   &kind_name,	      &kind_extra,	 &kind_sched,	&kind_rlimits,
-	&kind_seccomp,	   &kind_creds,	      &kind_after_creds, &kind_calls,	&kind_cpu,
+	&kind_tid_address, &kind_robust_list, &kind_rseq,	&kind_mask,	    &kind_actions, &kind_altstack,
+	&kind_foreground,  &kind_pending,     &kind_itimers,	&kind_posix_timers, &kind_process, &kind_name,
+	&kind_extra,	   &kind_cpu,	      &kind_attributes, &kind_sched,	    &kind_rlimits, &kind_seccomp,
+	&kind_creds,	   &kind_after_creds, &kind_calls,
 };
 
 /* Records and bytes that a thread takes at most, but for what it can have any number of. */

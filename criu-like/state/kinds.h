@@ -22,7 +22,7 @@ extern const struct state_kind kind_itimers, kind_posix_timers;
 extern const struct state_kind kind_creds, kind_rlimits, kind_sched, kind_seccomp;
 extern const struct state_kind kind_process, kind_name, kind_after_creds;
 extern const struct state_kind kind_tid_address, kind_robust_list, kind_rseq, kind_extra, kind_calls;
-extern const struct state_kind kind_cpu;
+extern const struct state_kind kind_cpu, kind_attributes;
 
 /** kinds_check() - Refuse, with a sentence that names it, what could not be restored. Return: 0, or -errno */
 int kinds_check(struct dump *d, struct process *p, struct thread *t);

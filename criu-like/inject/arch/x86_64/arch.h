@@ -92,6 +92,11 @@ void arch_regs_returned(struct user_regs_struct *regs, int64_t result);
 void arch_core_set_call(CoreEntry *core, long nr);
 void arch_core_args(const CoreEntry *core, uint64_t arg[6]);
 
+/* The call that tells, and sets, whether a thread may use the CPUID instruction. */
+#define ARCH_PRCTL SYS_arch_prctl
+#define ARCH_PRCTL_GET_CPUID 0x1011
+#define ARCH_PRCTL_SET_CPUID 0x1012
+
 /** arch_spare_nr_bits() - Does this kernel look at the lower 32 bits of a system call's number only? (since 5.13) */
 bool arch_spare_nr_bits(void);
 
