@@ -2,14 +2,17 @@
 /*
  * Scheduling policy, priority and nice value (sched(7)).
  *
- * They are told always, since what a task inherits from thaw is thaw's. Affinity has no place in the format: a task
- * keeps the CPUs that its restorer was given, as with taskset(1).
+ * They are told always, since what a task inherits from thaw is thaw's. What only sched_setattr(2) knows (the times of
+ * SCHED_DEADLINE, a time slice, utilization clamps) has no place in the format and is in Thaw's own file, as is
+ * affinity (extra.c).
  */
 #include <errno.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
+#include "common/arena.h"
 #include "criu-like/state/kinds.h"
 
 static bool is_realtime(int policy)
@@ -18,19 +21,57 @@ static bool is_realtime(int policy)
 	return policy == SCHED_FIFO || policy == SCHED_RR;
 }
 
-static int check_sched(struct dump *d, struct process *p, struct thread *t)
-{
-	int policy = sched_getscheduler(t->tid);
+/* linux/sched/types.h, which cannot be had together with sched.h. */
+struct attr {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+	uint32_t util_min, util_max;
+};
 
-	if (policy < 0)
-		return kind_unread(d, p, t, -errno, "scheduling policy");
-	/* From linux/sched.h, which cannot be had together with sched.h. */
-	if ((policy & ~SCHED_RESET_ON_FORK) == 6)
-		return diag_fail(
-			d->diag, EOPNOTSUPP,
-			"thread %d of process %d runs under SCHED_DEADLINE, which the image format has no place for: "
-			"give it another policy (chrt)",
-			t->tid, p->pid);
+#define POLICY_DEADLINE 6
+#define FLAG_UTIL_CLAMP 0x60ULL
+#define UTIL_ALL 1024
+
+/*
+ * A time slice of its own does not tell itself apart from the usual one, which thaw has, too; a clamp of 0 to all is
+ * none, and without clamps the kernel says 0 to 0.
+ */
+static bool is_special(const struct attr *a)
+{
+	struct attr own = { .size = sizeof(own) };
+	bool fair = a->policy == SCHED_OTHER || a->policy == SCHED_BATCH;
+
+	if (a->policy == POLICY_DEADLINE || a->util_min || (a->util_max && a->util_max != UTIL_ALL))
+		return true;
+	return fair && a->runtime && syscall(SYS_sched_getattr, 0, &own, sizeof(own), 0) == 0 &&
+	       own.policy == SCHED_OTHER && own.runtime != a->runtime;
+}
+
+static int take_attr(struct dump *d, struct process *p, struct thread *t)
+{
+	struct attr a = { .size = sizeof(a) };
+	ThawSchedEntry *e;
+
+	if (syscall(SYS_sched_getattr, t->tid, &a, sizeof(a), 0) < 0)
+		return kind_unread(d, p, t, -errno, "scheduling attributes");
+	if (!is_special(&a))
+		return 0;
+	e = arena_alloc(d->arena, sizeof(*e));
+	if (!e)
+		return kind_no_memory(d->diag);
+	thaw_sched_entry__init(e);
+	e->has_runtime = e->has_deadline = e->has_period = e->has_flags = true;
+	e->runtime = a.runtime;
+	e->deadline = a.deadline;
+	e->period = a.period;
+	e->flags = a.flags;
+	e->has_util_min = e->has_util_max = a.util_min || (a.util_max && a.util_max != UTIL_ALL);
+	e->util_min = a.util_min;
+	e->util_max = a.util_max;
+	t->extra->sched = e;
 	return 0;
 }
 
@@ -54,7 +95,26 @@ static int take_sched(struct dump *d, struct process *p, struct thread *t, struc
 		core->has_sched_prio = true;
 		core->sched_prio = (uint32_t)param.sched_priority;
 	}
-	return 0;
+	return take_attr(d, p, t);
+}
+
+static void tell_attr(const ThreadCoreEntry *core, const ThawSchedEntry *e, struct batch *b)
+{
+	int policy = (int)core->sched_policy & ~SCHED_RESET_ON_FORK;
+	struct attr a = { .size = sizeof(a),
+			  .policy = (uint32_t)policy,
+			  .flags = e->flags,
+			  .nice = core->sched_nice,
+			  .priority = core->sched_prio,
+			  .runtime = e->runtime,
+			  .deadline = e->deadline,
+			  .period = e->period };
+
+	if (e->has_util_min)
+		a.flags |= FLAG_UTIL_CLAMP;
+	a.util_min = e->util_min;
+	a.util_max = e->util_max;
+	batch_call(b, BATCH_MUST, SYS_sched_setattr, 0, batch_data(b, &a, sizeof(a)), 0);
 }
 
 static int tell_sched(struct restore *r, struct process *p, struct thread *t, struct batch *b)
@@ -64,7 +124,9 @@ static int tell_sched(struct restore *r, struct process *p, struct thread *t, st
 
 	if (core->has_sched_nice)
 		batch_call(b, BATCH_MUST, SYS_setpriority, PRIO_PROCESS, 0, (uint64_t)(int64_t)core->sched_nice);
-	if (core->has_sched_policy)
+	if (t->extra && t->extra->sched)
+		tell_attr(core, t->extra->sched, b);
+	else if (core->has_sched_policy)
 		batch_call(b, BATCH_MUST, SYS_sched_setscheduler, 0, core->sched_policy,
 			   batch_data(b, &param, sizeof(param)));
 	return 0;
@@ -72,7 +134,6 @@ static int tell_sched(struct restore *r, struct process *p, struct thread *t, st
 
 const struct state_kind kind_sched = {
 	.name = "scheduling",
-	.check = check_sched,
 	.take = take_sched,
 	.tell = tell_sched,
 };
