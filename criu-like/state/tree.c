@@ -292,8 +292,9 @@ static pid_t clone_root(pid_t pid, bool sibling)
 
 	do {
 		got = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-		while (got == 0)
-			syscall(SYS_pause);
+		if (got == 0)
+			for (;;)
+				syscall(SYS_pause);
 		got = got < 0 ? -errno : got;
 	} while (got == -EEXIST && !tree_wait_pid(pid, &tries));
 	return got;
