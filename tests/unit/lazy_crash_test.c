@@ -48,7 +48,7 @@ static uint64_t some(struct mutator *m, uint64_t left, unsigned most)
 	return MIN(nr, left);
 }
 
-static void check(struct mutator *m, const struct chunk *c, uint64_t page)
+RIG_UNTRACKED static void check(struct mutator *m, const struct chunk *c, uint64_t page)
 {
 	const uint64_t *w = (const uint64_t *)(c->at + page * PAGE_SIZE);
 	uint64_t want = c->want[page];
@@ -80,7 +80,7 @@ static void touch(struct mutator *m, struct chunk *c)
 		check(m, c, p);
 }
 
-static void write_page(struct mutator *m, struct chunk *c)
+RIG_UNTRACKED static void write_page(struct mutator *m, struct chunk *c)
 {
 	uint64_t page = rnd(m, (unsigned)c->nr), value = (uint64_t)rnd(m, 1u << 20) << 8 | WROTE;
 	uint64_t *w = (uint64_t *)(c->at + page * PAGE_SIZE);

@@ -57,8 +57,11 @@ static inline uint64_t rig_pattern(uint64_t page, unsigned word)
 	return (page * 0x9e3779b97f4a7c15ull + word) | 1;
 }
 
+/* The thread sanitizer does not see that mremap() moves memory from one thread's address to another's. */
+#define RIG_UNTRACKED __attribute__((no_sanitize("thread")))
+
 /* Is the page at @at what the images have for @page (0: zero)? */
-static inline bool rig_page_is(const void *at, uint64_t page)
+RIG_UNTRACKED static inline bool rig_page_is(const void *at, uint64_t page)
 {
 	const volatile uint64_t *w = at;
 
