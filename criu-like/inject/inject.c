@@ -19,19 +19,21 @@
 #include "common/util.h"
 #include "criu-like/inject/arch.h"
 
-static int find_syscall(struct injection *inj, uint64_t code, size_t code_len, struct diag *diag)
+uint64_t inject_find_syscall(int mem_fd, uint64_t start, uint64_t end)
 {
-	_cleanup_free_ uint8_t *text = malloc(code_len);
-	ssize_t got = text ? full_pread(inj->mem_fd, text, code_len, (off_t)code) : -ENOMEM;
-	uint8_t *at;
+	const size_t insn_len = sizeof(ARCH_SYSCALL_INSN) - 1;
+	uint8_t piece[65536];
 
-	if (got < 0)
-		return diag_fail(diag, (int)-got, "cannot read the vDSO of process %d", inj->leader->tgid);
-	at = memmem(text, (size_t)got, ARCH_SYSCALL_INSN, sizeof(ARCH_SYSCALL_INSN) - 1);
-	if (!at)
-		return diag_fail(diag, ENOENT, "process %d has no system call instruction in its vDSO",
-				 inj->leader->tgid);
-	inj->insn = code + (uint64_t)(at - text);
+	while (end - start >= insn_len) {
+		ssize_t got = full_pread(mem_fd, piece, MIN(end - start, (uint64_t)sizeof(piece)), (off_t)start);
+		const uint8_t *at = got > 0 ? memmem(piece, (size_t)got, ARCH_SYSCALL_INSN, insn_len) : NULL;
+
+		if (at)
+			return start + (uint64_t)(at - piece);
+		if (got <= (ssize_t)insn_len)
+			return 0;
+		start += (uint64_t)got - (insn_len - 1); /* it may lie across two pieces */
+	}
 	return 0;
 }
 
@@ -48,18 +50,15 @@ static int remote_call(struct injection *inj, const char *what, long nr, const u
 	return 0;
 }
 
-int inject_open(struct injection *inj, struct tracee *leader, int mem_fd, uint64_t code, size_t code_len,
-		size_t max_records, size_t data_cap, struct diag *diag)
+int inject_open(struct injection *inj, struct tracee *leader, int mem_fd, uint64_t insn, size_t max_records,
+		size_t data_cap, struct diag *diag)
 {
 	size_t size = batch_size(max_records, data_cap);
 	int64_t at, again;
 	void *local;
 	int ret;
 
-	*inj = (struct injection){ .leader = leader, .mem_fd = mem_fd };
-	ret = find_syscall(inj, code, code_len, diag);
-	if (ret)
-		return ret;
+	*inj = (struct injection){ .leader = leader, .mem_fd = mem_fd, .insn = insn };
 	local = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (local == MAP_FAILED)
 		return diag_fail(diag, errno, "cannot allocate %zu bytes", size);

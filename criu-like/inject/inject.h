@@ -18,19 +18,26 @@ struct injection {
 };
 
 /**
+ * inject_find_syscall() - Look for a `syscall` instruction in an executable area of a process
+ * @mem_fd: its /proc/PID/mem
+ *
+ * Return: its address, or 0 when there is none
+ */
+uint64_t inject_find_syscall(int mem_fd, uint64_t start, uint64_t end);
+
+/**
  * inject_open() - Map a region for a batch in a frozen process
  * @inj: to fill; inject_close() takes it also after a failure
  * @leader: a stopped thread of the process, kept by the caller
  * @mem_fd: /proc/PID/mem opened to read and write, kept by the caller
- * @code: an executable area of the process that holds a `syscall` instruction, its vDSO
- * @code_len: bytes of it
+ * @insn: where the process has a `syscall` instruction
  * @max_records: records that the region can hold
  * @data_cap: bytes of data that it can hold
  *
  * Return: 0, or -errno with a sentence
  */
-int inject_open(struct injection *inj, struct tracee *leader, int mem_fd, uint64_t code, size_t code_len,
-		size_t max_records, size_t data_cap, struct diag *diag);
+int inject_open(struct injection *inj, struct tracee *leader, int mem_fd, uint64_t insn, size_t max_records,
+		size_t data_cap, struct diag *diag);
 
 /** inject_write() - Put stub, records and data into the process. Return: 0, or -errno with a sentence */
 int inject_write(struct injection *inj, struct diag *diag);

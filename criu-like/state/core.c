@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "common/util.h"
 #include "criu-like/inject/arch.h"
@@ -71,12 +72,23 @@ int core_dump_alloc(struct dump *d, struct process *p)
 	return ret;
 }
 
-static const struct area *find_vdso(const struct process *p)
+static bool is_vdso(const struct area *a)
 {
-	for (size_t i = 0; i < p->nr_areas; i++)
-		if (!strcmp(p->areas[i].name, "[vdso]"))
-			return &p->areas[i];
-	return NULL;
+	return !strcmp(a->name, "[vdso]");
+}
+
+/* A `syscall` instruction: of the vDSO, where it is found at once; some programs have none, then of any other code. */
+static uint64_t find_syscall(const struct process *p)
+{
+	uint64_t insn = 0;
+
+	for (size_t i = 0; !insn && i < p->nr_areas; i++)
+		if (is_vdso(&p->areas[i]))
+			insn = inject_find_syscall(p->mem_fd, p->areas[i].start, p->areas[i].end);
+	for (size_t i = 0; !insn && i < p->nr_areas; i++)
+		if (p->areas[i].prot & PROT_EXEC)
+			insn = inject_find_syscall(p->mem_fd, p->areas[i].start, p->areas[i].end);
+	return insn;
 }
 
 static int build_lists(struct dump *d, struct process *p)
@@ -152,16 +164,15 @@ static int take_results(struct dump *d, struct process *p)
 
 int core_dump(struct dump *d, struct process *p)
 {
-	const struct area *vdso = find_vdso(p);
 	size_t records = 8 + p->nr_threads, bytes = 4096;
 	int ret;
 
-	if (!vdso)
-		return diag_fail(d->diag, EOPNOTSUPP, "process %d has no vDSO, which Thaw needs", p->pid);
+	p->insn = find_syscall(p);
+	if (!p->insn)
+		return diag_fail(d->diag, EOPNOTSUPP, "process %d has no system call instruction, which Thaw needs",
+				 p->pid);
 	kinds_room_to_ask(p, &records, &bytes);
-	ret = inject_open(&p->inj, &p->threads[0].tracee, p->mem_fd, vdso->start, vdso->end - vdso->start, records,
-			  bytes, d->diag);
-	p->insn = p->inj.insn;
+	ret = inject_open(&p->inj, &p->threads[0].tracee, p->mem_fd, p->insn, records, bytes, d->diag);
 	if (!ret)
 		ret = build_lists(d, p);
 	if (!ret)

@@ -73,7 +73,9 @@ static void start_subject(struct subject *s)
 	snprintf(path, sizeof(path), "/proc/%d/mem", s->pid);
 	s->mem_fd = open(path, O_RDWR | O_CLOEXEC);
 	assert_true(s->mem_fd >= 0);
-	assert_int_equal(inject_open(&s->inj, &s->t, s->mem_fd, vdso, vdso_end - vdso, 64, 4096, &s->diag), 0);
+	assert_int_equal(inject_open(&s->inj, &s->t, s->mem_fd, inject_find_syscall(s->mem_fd, vdso, vdso_end), 64,
+				     4096, &s->diag),
+			 0);
 }
 
 static size_t run_list(struct subject *s, size_t first)
