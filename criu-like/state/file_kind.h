@@ -85,7 +85,7 @@ struct file_opener {
 	struct opened_file *files;
 	size_t nr, cap;
 	struct idmap by_id; /* -> struct opened_file */
-	int base;	    /* own descriptors are at and above this */
+	int base, top;	    /* own descriptors are from here, and below there */
 	int *fds;	    /* all of them */
 	size_t nr_fds, cap_fds;
 	struct idmap mapped; /* id << 32 | flags -> descriptor + 1 */
@@ -201,8 +201,8 @@ int reg_file_open(struct restore *r, const RegFileEntry *e, uint32_t flags);
 /** opener_file() - The file with @id, or NULL */
 struct opened_file *opener_file(const struct restore *r, uint32_t id);
 
-/** opener_keep() - Move @fd (owned by this call) above all descriptors of the images. Return: the new one, or -errno
- * with a sentence */
+/** opener_keep() - Move @fd (owned by this call) out of the way of all descriptors of the images. Return: the new one,
+ * or -errno with a sentence */
 int opener_keep(struct restore *r, int fd);
 
 /** opener_setup() - Status flags and signal of an open file. Return: 0, or -errno with a sentence */

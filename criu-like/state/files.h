@@ -17,7 +17,7 @@
  * anything in the processes is changed: until then every refusal has been made. files_dump_area() and files_dump_link()
  * at any time while they are frozen; files_write() at the end (all contents have been copied by then).
  *
- * Restore: the restorer opens every file in its own process, at descriptors above all those of the images, and the
+ * Restore: the restorer opens every file in its own process, at descriptors that no process of the images has, and the
  * tasks inherit them. Each task then moves them into place: fs_tell() first, files_tell() last (it closes all the
  * rest), both after the mappings are made and before credentials and limits are set.
  */
@@ -86,8 +86,9 @@ int files_read(struct restore *r);
  */
 int files_open_all(struct restore *r);
 
-/** files_base() - The lowest descriptor that files_open_all() uses: above every descriptor in the images */
-int files_base(const struct restore *r);
+/** files_dup() - Duplicate a descriptor out of the way of those in the images, after files_open_all(). Return: the new
+ * one, or -errno */
+int files_dup(const struct restore *r, int fd);
 
 /** files_fd() - The descriptor of the open file @id. Return: it, or -errno with a sentence */
 int files_fd(struct restore *r, uint32_t id);

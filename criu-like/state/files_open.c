@@ -2,17 +2,18 @@
 /*
  * Open files, the restore half.
  *
- * All files are opened by the restorer itself, at descriptors above every descriptor in the images. The tasks are
- * created with a copy of this table (clone3 without CLONE_FILES), so that whatever was one open file is one again
- * without any passing of descriptors. In each task dup3() then moves its descriptors down, and close_range() closes the
- * rest. What can only be done under a descriptor's final number, or by the process itself (epoll targets, the owner of
- * signals), is between the two.
+ * All files are opened by the restorer itself, at descriptors that no process of the images has: above all of those,
+ * or in a gap between them. The tasks are created with a copy of this table (clone3 without CLONE_FILES), so that
+ * whatever was one open file is one again without any passing of descriptors. In each task dup3() then moves its
+ * descriptors down, and close_range() closes the rest. What can only be done under a descriptor's final number, or by
+ * the process itself (epoll targets, the owner of signals), is between the two.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/util.h"
@@ -23,6 +24,9 @@
 #define SETFL_FLAGS \
 	(O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME) /* F_SETFL can change these; and O_ASYNC, in the task */
 
+/* Beside one for each open file: those of shared memory, and of mapped files that are open otherwise too. */
+#define SPARE_FDS 1024
+
 int opener_keep(struct restore *r, int fd)
 {
 	_cleanup_close_ int old = fd;
@@ -30,11 +34,11 @@ int opener_keep(struct restore *r, int fd)
 
 	if (grow(&o->fds, o->nr_fds, &o->cap_fds, sizeof(*o->fds)) < 0)
 		return no_memory(r->diag);
-	fd = fcntl(old, F_DUPFD_CLOEXEC, o->base);
+	fd = files_dup(r, old);
 	if (fd < 0)
-		return diag_fail(r->diag, errno,
-				 "no descriptor at or above %d for an open file (%s): raise the hard limit, ulimit -Hn",
-				 o->base, strerror(errno));
+		return diag_fail(r->diag, -fd,
+				 "no descriptor from %d to %d for an open file (%s): raise the hard limit, ulimit -Hn",
+				 o->base, o->top - 1, strerror(-fd));
 	o->fds[o->nr_fds++] = fd;
 	return fd;
 }
@@ -196,6 +200,38 @@ static int use_process(struct restore *r, struct process *p)
 	return ret;
 }
 
+static int compare_int(const void *a, const void *b)
+{
+	int x = *(const int *)a, y = *(const int *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Programs that put their own descriptors at the limit leave no room above: take the widest gap below. */
+static int find_gap(struct restore *r)
+{
+	struct file_opener *o = r->files;
+	_cleanup_free_ int *used = NULL;
+	size_t nr = 0, n = 0;
+
+	for (size_t i = 0; i < r->tree.nr; i++)
+		nr += r->tree.procs[i]->nr_fds;
+	used = calloc(nr + 1, sizeof(*used));
+	if (!used)
+		return no_memory(r->diag);
+	used[n++] = STDERR_FILENO;
+	for (size_t i = 0; i < r->tree.nr; i++)
+		for (size_t j = 0; j < r->tree.procs[i]->nr_fds; j++)
+			used[n++] = (int)r->tree.procs[i]->fds[j]->fd;
+	qsort(used, n, sizeof(*used), compare_int);
+	for (size_t i = 1; i < n; i++)
+		if (used[i] - used[i - 1] - 1 > o->top - o->base) {
+			o->base = used[i - 1] + 1;
+			o->top = used[i];
+		}
+	return 0;
+}
+
 static int raise_limit(struct restore *r)
 {
 	struct rlimit l;
@@ -205,6 +241,7 @@ static int raise_limit(struct restore *r)
 	l.rlim_cur = l.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &l) < 0)
 		return diag_fail(r->diag, errno, "cannot raise RLIMIT_NOFILE: %s", strerror(errno));
+	r->files->top = (int)MIN(l.rlim_max, (rlim_t)INT32_MAX);
 	return 0;
 }
 
@@ -216,6 +253,8 @@ int files_open_all(struct restore *r)
 	o->base = STDERR_FILENO + 1;
 	for (size_t i = 0; i < r->tree.nr && ret == 0; i++)
 		ret = use_process(r, r->tree.procs[i]);
+	if (ret == 0 && o->top - o->base < (int)o->nr + SPARE_FDS)
+		ret = find_gap(r);
 	for (size_t i = 0; i < o->nr && ret == 0; i++)
 		if (o->files[i].used && o->files[i].fd < 0)
 			ret = o->files[i].kind->open(r, &o->files[i]);
@@ -225,9 +264,15 @@ int files_open_all(struct restore *r)
 	return ret < 0 ? ret : file_locks_finish(r);
 }
 
-int files_base(const struct restore *r)
+int files_dup(const struct restore *r, int fd)
 {
-	return r->files->base;
+	int new = fcntl(fd, F_DUPFD_CLOEXEC, r->files->base);
+
+	if (new >= 0 && new >= r->files->top) {
+		close(new);
+		return -EMFILE;
+	}
+	return new < 0 ? -errno : new;
 }
 
 int files_fd(struct restore *r, uint32_t id)
@@ -304,17 +349,18 @@ static int tell_file(struct restore *r, struct process *p, const FdinfoEntry *e,
 
 static void tell_close(const struct restore *r, const struct process *p, struct batch *b)
 {
-	int kept = tty_kept(r, p); /* above all others */
-	uint64_t next = 0;	   /* the lowest descriptor that may be left over */
+	int kept = tty_kept(r, p);
+	uint64_t next = 0; /* the lowest descriptor that may be left over */
 
-	for (size_t i = 0; i < p->nr_fds; i++) {
-		if (p->fds[i]->fd > next)
-			batch_call(b, BATCH_MUST, SYS_close_range, next, p->fds[i]->fd - 1, 0);
-		next = p->fds[i]->fd + 1;
-	}
-	if (kept >= 0) {
-		batch_call(b, BATCH_MUST, SYS_close_range, next, (uint64_t)kept - 1, 0);
-		next = (uint64_t)kept + 1;
+	for (size_t i = 0; i < p->nr_fds || kept >= 0;) {
+		bool own = kept >= 0 && (i == p->nr_fds || (uint32_t)kept < p->fds[i]->fd);
+		uint64_t fd = own ? (uint64_t)kept : p->fds[i++]->fd;
+
+		if (fd > next)
+			batch_call(b, BATCH_MUST, SYS_close_range, next, fd - 1, 0);
+		next = fd + 1;
+		if (own)
+			kept = -1;
 	}
 	batch_call(b, BATCH_MUST, SYS_close_range, next, UINT32_MAX, 0);
 }

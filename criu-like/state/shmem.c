@@ -231,6 +231,7 @@ static int descriptor_of(struct restore *r, const void *mem, uint64_t size)
 {
 	_cleanup_close_ int fd = -1;
 	char path[96];
+	int new;
 
 	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)mem, (unsigned long)mem + size);
 	fd = open(path, O_RDWR | O_CLOEXEC);
@@ -238,7 +239,8 @@ static int descriptor_of(struct restore *r, const void *mem, uint64_t size)
 		return diag_fail(r->diag, errno,
 				 "cannot open shared memory: %s (map_files needs CAP_CHECKPOINT_RESTORE)",
 				 strerror(errno));
-	return fcntl(fd, F_DUPFD_CLOEXEC, files_base(r));
+	new = files_dup(r, fd);
+	return new < 0 ? diag_fail(r->diag, -new, "no descriptor for shared memory: %s", strerror(-new)) : new;
 }
 
 int shmem_make(struct restore *r, uint64_t shmid, uint64_t size)

@@ -42,7 +42,7 @@ void shmem_dump_free(struct dump *d);
  */
 int shmem_restore(struct restore *r);
 
-/** shmem_fd() - The object's descriptor, at or above files_base(). Return: it, or -errno with a sentence */
+/** shmem_fd() - The object's descriptor, out of the way of the tasks'. Return: it, or -errno with a sentence */
 int shmem_fd(struct restore *r, uint64_t shmid);
 
 /** shmem_make() - A new anonymous object with its content. Return: a descriptor for the caller, or -errno with a
