@@ -74,7 +74,7 @@ void waiting_read(pid_t tgid, pid_t tid, struct waiting *w)
 		   &arg[5]) != 7)
 		return;
 	call = arch_timed_call(nr);
-	if (nr == ARCH_SYS_restart_syscall && read_file(tgid, tid, "wchan", wchan, sizeof(wchan)))
+	if (nr == ARCH_SYS_restart_syscall && read_file(tgid, tid, "wchan", wchan, sizeof(wchan)) && wchan[0] != '0')
 		call = arch_timed_call_by_wchan(wchan, arg[0]);
 	if (!call || !arg[call->time])
 		return;

@@ -48,7 +48,7 @@ struct arch_timed_call {
 	unsigned time;	   /* the argument that holds or points to the time */
 	unsigned rest;	   /* the one that points to where the kernel puts the time left; 0: none */
 	bool ms;	   /* the time is the argument itself, milliseconds; else a struct timespec */
-	const char *wchan; /* part of the name of the kernel's function that it sleeps in */
+	const char *wchan; /* part of the name of the kernel's function that it sleeps in; "": any */
 };
 
 #define ARCH_SYS_restart_syscall 219
