@@ -107,6 +107,8 @@ struct dump_options {
 	const char *page_store; /* "raw" or "files" */
 	bool leave_running, leave_stopped;
 	bool shell_job;
+	bool tcp_established, tcp_close, skip_in_flight;
+	bool lock_skip;	  /* leave it to others to keep packets of TCP connections out */
 	unsigned timeout; /* seconds, 0: none */
 	bool display_stats;
 };
@@ -142,6 +144,8 @@ struct restore_options {
 	bool sibling;
 	bool lazy;
 	bool shell_job;
+	bool tcp_established, tcp_close;
+	bool lock_skip; /* leave it to others to keep packets of TCP connections out */
 	bool no_verify; /* take pages without comparing their checksums */
 	const char *stats_file;
 };
@@ -161,6 +165,9 @@ struct restore {
 	struct file_opener
 		*files;	       /* state/files.c: the open files of the images, opened here and inherited by the tasks */
 	SeccompEntry *seccomp; /* all filters in the images; NULL: none */
+	const char *run_id;    /* of the dump, in the arena; NULL: it had none */
+	uint32_t network_lock; /* how the dump locked TCP connections, state/tcp_repair.h; 0: not */
+	bool dumped_tcp_close;
 	struct arena *arena;
 	struct batch batch; /* the region that all tasks share, state/region.c */
 	size_t region_size; /* bytes */

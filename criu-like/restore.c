@@ -340,6 +340,11 @@ static int let_go(struct process *p)
 	return ret;
 }
 
+static int stage_connections(struct restore *r)
+{
+	return files_go(r);
+}
+
 /* The point of no return: from here on the tree is on its own, and a signal that comes now does not end it. */
 static int stage_go(struct restore *r)
 {
@@ -368,6 +373,7 @@ static const struct {
 	{ "state of threads", stage_state },
 	{ "interrupted system calls, with the time that they had left", stage_calls },
 	{ "registers", stage_registers },
+	{ "connections", stage_connections },
 	{ "go", stage_go },
 };
 

@@ -16,6 +16,8 @@ static const struct command_option options[] = {
 	{ OPTION_TEXT, 0, "stats", AT(stats_file), "FILE", "with --lazy-pages: figures of the server, JSON", 0, 0 },
 	{ OPTION_FLAG, 0, "no-verify", AT(no_verify), NULL, "take pages without comparing their checksums", 0, 0 },
 	{ OPTION_FLAG, 'j', "shell-job", AT(shell_job), NULL, "the tree joins the session of this command", 0, 0 },
+	{ OPTION_FLAG, 0, "tcp-established", AT(tcp_established), NULL, "restore TCP connections", 0, 0 },
+	{ OPTION_FLAG, 0, "tcp-close", AT(tcp_close), NULL, "restore TCP connections as closed sockets", 0, 0 },
 	{ OPTION_TEXT, 0, "pidfile", AT(pidfile), "FILE", "write the pid of the root there", 0, 0 },
 };
 

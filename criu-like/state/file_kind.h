@@ -47,6 +47,7 @@ struct pipe_table;
 struct unix_table;
 struct ghost_table;
 struct tty_table;
+struct tcp_table;
 
 struct file_table {
 	struct open_file **files; /* in the order of their ids */
@@ -61,6 +62,7 @@ struct file_table {
 	bool udp_listed;
 	struct ghost_table *ghosts;
 	struct tty_table *ttys;
+	struct tcp_table *tcp;
 	struct file_lock *locks, *last_lock;
 	struct packet *packets, *last_packet; /* in the receive queues of sockets */
 };
@@ -80,6 +82,7 @@ struct opened_file {
 struct pipe_store;
 struct unix_store;
 struct tty_store;
+struct tcp_again;
 
 struct file_opener {
 	struct opened_file *files;
@@ -93,7 +96,10 @@ struct file_opener {
 	struct pipe_store *pipes;
 	struct unix_store *unixes;
 	struct tty_store *ttys;
-	struct idmap ghosts; /* id -> struct ghost_again */
+	struct tcp_again *tcp;
+	const char *lock_table; /* of nftables, locks TCP connections; NULL: none */
+	bool locked_before;	/* the dump has made it */
+	struct idmap ghosts;	/* id -> struct ghost_again */
 	struct file_lock *locks, *last_lock;
 	struct idmap queues; /* id -> struct queue */
 };
@@ -102,8 +108,8 @@ struct file_opener {
  * struct file_kind - A kind of file
  *
  * Dump: match() picks the kind by what the descriptor looks like; dump() fills the entry (id and type are set) and
- * copies contents; it refuses what cannot be restored. peers() runs once after all descriptors of all processes;
- * write() writes the kind's own images.
+ * copies contents; it refuses what cannot be restored. peers() runs once after all descriptors of all processes; stop()
+ * runs once when all else has been copied, and before files.img is written; write() writes the kind's own images.
  *
  * Restore: read() reads the kind's own images; open() opens a file and puts it at f->fd with opener_keep() (it may open
  * others on the way); open_mapped() returns a descriptor for a mapping, the caller's; finish() runs once when all files
@@ -122,6 +128,7 @@ struct file_kind {
 	bool (*match)(const struct seen *s);
 	int (*dump)(struct seen *s, FileEntry *e);
 	int (*peers)(struct dump *d);
+	int (*stop)(struct dump *d);
 	int (*write)(struct dump *d);
 	void (*free_dump)(struct file_table *t);
 	int (*read)(struct restore *r);
@@ -221,6 +228,9 @@ int socket_netns(struct seen *s, uint32_t *id);
 
 /** socket_options_dump() - Options that all sockets have. Return: 0, or -errno with a sentence */
 int socket_options_dump(struct seen *s, SkOptsEntry **out);
+
+/** socket_buffers_restore() - Set the sizes of the buffers only. Return: 0, or -errno with a sentence */
+int socket_buffers_restore(struct restore *r, const struct opened_file *f, const SkOptsEntry *o);
 
 /** socket_options_restore() - Set them. Return: 0, or -errno with a sentence */
 int socket_options_restore(struct restore *r, const struct opened_file *f, const SkOptsEntry *o);

@@ -20,6 +20,7 @@
 #include "common/util.h"
 #include "criu-like/inspect/kcmp.h"
 #include "criu-like/state/file_kind.h"
+#include "criu-like/state/tcp.h"
 
 #ifndef F_GETOWNER_UIDS
 #define F_GETOWNER_UIDS 17
@@ -281,8 +282,13 @@ static int write_entries(struct dump *d, struct image_writer *w)
 int files_write(struct dump *d)
 {
 	struct image_writer *w;
-	int ret = image_create(d->dir, IMG_FILES, 0, &w, d->diag);
+	int ret = 0;
 
+	for (size_t i = 0; i < nr_file_kinds && ret == 0; i++)
+		if (file_kinds[i]->stop)
+			ret = file_kinds[i]->stop(d);
+	if (ret == 0)
+		ret = image_create(d->dir, IMG_FILES, 0, &w, d->diag);
 	if (ret < 0)
 		return ret;
 	ret = write_entries(d, w);
@@ -295,6 +301,11 @@ int files_write(struct dump *d)
 		if (file_kinds[i]->write)
 			ret = file_kinds[i]->write(d);
 	return ret < 0 ? ret : file_locks_write(d);
+}
+
+void files_dump_resume(struct dump *d)
+{
+	tcp_resume(d);
 }
 
 int files_dump_init(struct dump *d)

@@ -66,6 +66,16 @@ int files_dump_link(struct dump *d, struct process *p, const char *name, uint32_
  */
 int files_dump_area(struct dump *d, struct process *p, const struct area *a, uint32_t *id, uint32_t *fdflags);
 
+/**
+ * files_dump_resume() - Let what files_write() has stopped go on: TCP connections
+ *
+ * For a tree that goes on, before it does. Takes a dump that has failed anywhere.
+ */
+void files_dump_resume(struct dump *d);
+
+/** files_describe() - What the inventory says about files and sockets; after files_write() */
+void files_describe(struct dump *d, InventoryEntry *inv);
+
 /** files_write() - Write files.img and the images with the contents of pipes and sockets. Return: 0, or -errno with a
  * sentence */
 int files_write(struct dump *d);
@@ -114,6 +124,9 @@ int files_tell(struct restore *r, struct process *p, struct batch *b);
  * @bytes: data bytes, added to
  */
 void files_room(const struct restore *r, const struct process *p, size_t *records, size_t *bytes);
+
+/** files_go() - The last thing before the tree goes: let TCP connections go on. Return: 0, or -errno with a sentence */
+int files_go(struct restore *r);
 
 /** files_close() - Close the restorer's own descriptors and free everything; takes a restore without files */
 void files_close(struct restore *r);

@@ -19,6 +19,7 @@
 #include "common/util.h"
 #include "criu-like/state/file_kind.h"
 #include "criu-like/state/files.h"
+#include "criu-like/state/tcp.h"
 #include "criu-like/state/tty.h"
 
 #define SETFL_FLAGS \
@@ -255,6 +256,8 @@ int files_open_all(struct restore *r)
 		ret = use_process(r, r->tree.procs[i]);
 	if (ret == 0 && o->top - o->base < (int)o->nr + SPARE_FDS)
 		ret = find_gap(r);
+	if (ret == 0)
+		ret = tcp_lock(r);
 	for (size_t i = 0; i < o->nr && ret == 0; i++)
 		if (o->files[i].used && o->files[i].fd < 0)
 			ret = o->files[i].kind->open(r, &o->files[i]);
@@ -407,6 +410,7 @@ void files_close(struct restore *r)
 
 	if (!o)
 		return;
+	tcp_unlock_failed(r);
 	for (size_t i = 0; i < nr_file_kinds; i++)
 		if (file_kinds[i]->free_restore)
 			file_kinds[i]->free_restore(o);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * IPv4 and IPv6 sockets: TCP that listens, is bound or is new; UDP in all its states. Datagrams that wait in a UDP
- * socket are lost, as UDP may lose them.
+ * IPv4 and IPv6 sockets: TCP that listens, is bound, is new, or is a connection (tcp.c); UDP in all its states.
+ * Datagrams that wait in a UDP socket are lost, as UDP may lose them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,14 +17,9 @@
 #include "common/arena.h"
 #include "criu-like/inspect/sockdiag.h"
 #include "criu-like/state/file_kind.h"
+#include "criu-like/state/tcp.h"
 
 #define DEFAULT_TTL 64
-
-union address {
-	struct sockaddr any;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-};
 
 static int number(const struct seen *s, int level, int name)
 {
@@ -42,7 +37,7 @@ static bool inet_match(const struct seen *s)
 	return family == AF_INET || family == AF_INET6;
 }
 
-static int put_address(struct seen *s, const union address *a, uint32_t **words, size_t *nr, uint32_t *port)
+static int put_address(struct seen *s, const union inet_address *a, uint32_t **words, size_t *nr, uint32_t *port)
 {
 	bool v6 = a->any.sa_family == AF_INET6;
 
@@ -57,7 +52,7 @@ static int put_address(struct seen *s, const union address *a, uint32_t **words,
 
 static int put_addresses(struct seen *s, InetSkEntry *e)
 {
-	union address src = { 0 }, dst = { .any.sa_family = (sa_family_t)e->family };
+	union inet_address src = { 0 }, dst = { .any.sa_family = (sa_family_t)e->family };
 	socklen_t src_len = sizeof(src), dst_len = sizeof(dst);
 	char device[IFNAMSIZ];
 	int ret;
@@ -112,10 +107,14 @@ static int dump_tcp(struct seen *s, InetSkEntry *e)
 	if (e->state == TCP_CLOSE)
 		return is_shut(s) ? dump_over(s, e) : 0;
 	if (e->state != TCP_LISTEN)
-		return file_refuse(s, "a TCP connection", "connections are not supported yet; end it before the dump");
-	if (info.tcpi_unacked)
+		return tcp_note(s, e);
+	if (info.tcpi_unacked && !s->d->opt->skip_in_flight && !s->d->opt->tcp_close)
 		return file_refuse(s, "a listening socket with connections that wait to be accepted",
-				   "dump again when the program has accepted them");
+				   "use --skip-in-flight to drop them, or dump again when the program has accepted "
+				   "them");
+	if (info.tcpi_unacked)
+		diag_warn(s->d->diag, "descriptor %d of process %d: %u connections that wait to be accepted are lost",
+			  s->fd, s->p->pid, info.tcpi_unacked);
 	e->backlog = info.tcpi_sacked; /* of a listening socket: the most that may wait */
 	return 0;
 }
@@ -209,7 +208,7 @@ static int inet_dump(struct seen *s, FileEntry *fe)
 	return ret < 0 ? ret : file_owner(s, &e->fown);
 }
 
-static socklen_t get_address(const InetSkEntry *e, const uint32_t *words, uint32_t port, union address *a)
+socklen_t inet_address_of(const InetSkEntry *e, const uint32_t *words, uint32_t port, union inet_address *a)
 {
 	memset(a, 0, sizeof(*a));
 	a->any.sa_family = (sa_family_t)e->family;
@@ -240,9 +239,6 @@ static int check_entry(struct restore *r, const InetSkEntry *e)
 		return diag_fail(r->diag, ENOTSUP,
 				 "the IP socket with id %u has protocol %u, which is not supported yet", e->id,
 				 e->proto);
-	if (e->proto == IPPROTO_TCP && e->state != TCP_LISTEN && e->state != TCP_CLOSE)
-		return diag_fail(r->diag, ENOTSUP,
-				 "the socket with id %u is a TCP connection, which is not supported yet", e->id);
 	return 0;
 }
 
@@ -253,8 +249,8 @@ static int check_entry(struct restore *r, const InetSkEntry *e)
 static int bind_again(struct restore *r, const struct opened_file *f)
 {
 	const InetSkEntry *e = f->entry->isk;
-	union address a;
-	socklen_t len = get_address(e, e->src_addr, e->src_port, &a);
+	union inet_address a;
+	socklen_t len = inet_address_of(e, e->src_addr, e->src_port, &a);
 	int code = bind(f->fd, &a.any, len) < 0 ? errno : 0;
 
 	if (code == EADDRINUSE && e->proto == IPPROTO_TCP && sockdiag_end_waits((uint16_t)e->src_port) == 0)
@@ -269,7 +265,7 @@ static int bind_again(struct restore *r, const struct opened_file *f)
 static int attach(struct restore *r, const struct opened_file *f)
 {
 	const InetSkEntry *e = f->entry->isk;
-	union address a;
+	union inet_address a;
 	int ret = set(r, f, SOL_SOCKET, SO_REUSEADDR, 1);
 
 	if (ret == 0 && e->opts->so_reuseport)
@@ -284,7 +280,7 @@ static int attach(struct restore *r, const struct opened_file *f)
 		return ret;
 	if (e->state == TCP_LISTEN && listen(f->fd, (int)e->backlog) < 0)
 		return opener_fail(r, errno, f, "listen");
-	if (e->dst_port && connect(f->fd, &a.any, get_address(e, e->dst_addr, e->dst_port, &a)) < 0)
+	if (e->dst_port && connect(f->fd, &a.any, inet_address_of(e, e->dst_addr, e->dst_port, &a)) < 0)
 		return opener_fail(r, errno, f, "connect");
 	return 0;
 }
@@ -322,7 +318,12 @@ static int inet_open(struct restore *r, struct opened_file *f)
 	f->fd = opener_keep(r, fd);
 	if (f->fd < 0)
 		return f->fd;
-	ret = attach(r, f);
+	if (tcp_is_connection(r, e))
+		ret = tcp_open(r, f);
+	else if (e->proto == IPPROTO_UDP || e->state == TCP_LISTEN || !e->dst_port)
+		ret = attach(r, f);
+	else if (shutdown(f->fd, SHUT_RDWR) < 0 && errno != ENOTCONN) /* --tcp-close: reading says end of file */
+		return opener_fail(r, errno, f, "shutdown");
 	if (ret == 0)
 		ret = restore_ip_options(r, f);
 	return ret < 0 ? ret : opener_setup(r, f, e->flags, e->fown);
@@ -354,6 +355,7 @@ static int inet_finish(struct restore *r)
 
 static void inet_free_dump(struct file_table *t)
 {
+	tcp_dump_free(t);
 	idmap_free(&t->udp_shutdowns);
 }
 
@@ -365,7 +367,9 @@ const struct file_kind inet_socket_kind = {
 	.flags = offsetof(InetSkEntry, flags),
 	.match = inet_match,
 	.dump = inet_dump,
+	.stop = tcp_dump,
 	.free_dump = inet_free_dump,
 	.open = inet_open,
 	.finish = inet_finish,
+	.free_restore = tcp_restore_free,
 };

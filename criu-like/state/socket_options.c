@@ -225,7 +225,7 @@ static int restore_buffer(struct restore *r, const struct opened_file *f, int fo
 	return set(r, f, SOL_SOCKET, name, &half, sizeof(half));
 }
 
-static int restore_buffers(struct restore *r, const struct opened_file *f, const SkOptsEntry *e)
+int socket_buffers_restore(struct restore *r, const struct opened_file *f, const SkOptsEntry *e)
 {
 	int lock = (int)e->so_buf_lock, ret = restore_buffer(r, f, SO_SNDBUFFORCE, SO_SNDBUF, e->so_sndbuf);
 
@@ -279,7 +279,7 @@ int socket_options_restore(struct restore *r, const struct opened_file *f, const
 		ret = set(r, f, SOL_SOCKET, SO_BINDTODEVICE, e->so_bound_dev, strlen(e->so_bound_dev));
 	if (ret == 0)
 		ret = restore_filter(r, f, e);
-	return ret < 0 ? ret : restore_buffers(r, f, e);
+	return ret < 0 ? ret : socket_buffers_restore(r, f, e);
 }
 
 int socket_netns(struct seen *s, uint32_t *id)

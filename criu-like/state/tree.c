@@ -26,6 +26,7 @@
 
 #include "common/cleanup.h"
 #include "common/util.h"
+#include "criu-like/state/files.h"
 #include "criu-like/inject/arch.h"
 #include "criu-like/inspect/kcmp.h"
 #include "criu-like/state/births_plan.h"
@@ -166,6 +167,7 @@ static int write_inventory(struct dump *d)
 	inv.root_ids = &root;
 	inv.has_lsmtype = 1;
 	inv.lsmtype = LSMTYPE__NO_LSM;
+	files_describe(d, &inv);
 	return image_write_one(d->dir, IMG_INVENTORY, 0, &inv, d->diag);
 }
 
@@ -197,6 +199,11 @@ static int read_inventory(struct restore *r)
 				image_dir_path(r->dir), inv->img_version, IMAGES_VERSION);
 	if (!ret && !(inv->has_fdinfo_per_id && inv->fdinfo_per_id))
 		ret = diag_fail(r->diag, EPROTO, "%s was written by a CRIU too old for Thaw", image_dir_path(r->dir));
+	if (!ret) {
+		r->dumped_tcp_close = inv->tcp_close;
+		r->network_lock = inv->network_lock_method;
+		r->run_id = inv->dump_criu_run_id ? arena_strdup(r->arena, inv->dump_criu_run_id) : NULL;
+	}
 	image_free(inv);
 	return ret;
 }

@@ -132,7 +132,8 @@ static void write_images(struct images *im)
 static int open_images(struct images *im)
 {
 	struct process p = { .pid = 100, .fds = im->fdp, .nr_fds = im->nr_fds }, *procs[] = { &p };
-	struct restore r = { .diag = &im->diag, .arena = arena_new(), .tree = { procs, 1 } };
+	const struct restore_options opt = { .images_dir = im->path };
+	struct restore r = { .opt = &opt, .diag = &im->diag, .arena = arena_new(), .tree = { procs, 1 } };
 	struct rlimit limit;
 	int ret;
 
@@ -352,6 +353,7 @@ static void test_connection(void **state)
 	im->isk.type = SOCK_STREAM;
 	im->isk.proto = IPPROTO_TCP;
 	im->isk.state = TCP_ESTABLISHED;
+	im->isk.dst_port = 80;
 	im->isk.src_addr = im->isk.dst_addr = im->words;
 	im->isk.n_src_addr = im->isk.n_dst_addr = 1;
 	add(im, FD_TYPES__INETSK)->isk = &im->isk;
@@ -387,7 +389,8 @@ static void test_flight(void **state)
 static int dump_child(void (*open_files)(void), struct diag *diag)
 {
 	struct process p = { 0 }, *procs[] = { &p };
-	struct dump d = { .diag = diag, .arena = arena_new(), .tree = { procs, 1 } };
+	const struct dump_options opt = { .images_dir = "" };
+	struct dump d = { .opt = &opt, .diag = diag, .arena = arena_new(), .tree = { procs, 1 } };
 	int status, ret;
 
 	diag_init(diag, -1, DIAG_ERROR);
