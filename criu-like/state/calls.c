@@ -24,6 +24,7 @@
 #include "criu-like/state/calls.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -98,6 +99,12 @@ static bool passes_asleep(const struct arch_timed_call *call, const uint64_t arg
 	return call->nr != SYS_clock_nanosleep || (arg[0] != CLOCK_PROCESS_CPUTIME_ID && (int)arg[0] >= 0);
 }
 
+/* Is the call given the time when it shall end? It is the same after the restore, so the whole of it is "left". */
+static bool is_absolute(const struct arch_timed_call *call, const uint64_t arg[6])
+{
+	return call->nr == SYS_futex && (arg[1] & FUTEX_CMD_MASK) != FUTEX_WAIT;
+}
+
 static uint64_t time_waited(struct dump *d, const struct thread *t)
 {
 	if (!d->cpu_clocks) {
@@ -116,6 +123,8 @@ static int find_time_left(struct dump *d, const struct process *p, const struct 
 
 	if (call->rest && arg[call->rest])
 		return read_timespec(p, arg[call->rest], left);
+	if (is_absolute(call, arg))
+		return read_timespec(p, arg[call->time], left);
 	if (call->ms)
 		total = (int)arg[call->time] < 0 ? FOREVER : (uint64_t)(int)arg[call->time] * NS_PER_MS;
 	else

@@ -81,18 +81,44 @@ static long in_futex(void)
 	return r < 0 && errno == ETIMEDOUT ? 0 : r;
 }
 
+/* Given the time when to end. */
+static long in_futex_until(clockid_t clock, int op)
+{
+	static uint32_t words[2];
+	struct timespec end;
+	long r;
+
+	clock_gettime(clock, &end);
+	end.tv_sec += wait_time.tv_sec;
+	r = syscall(SYS_futex, &words[clock], op, 0, &end, NULL, FUTEX_BITSET_MATCH_ANY);
+	return r < 0 && errno == ETIMEDOUT ? 0 : r;
+}
+
+static long in_futex_until_monotonic(void)
+{
+	return in_futex_until(CLOCK_MONOTONIC, FUTEX_WAIT_BITSET_PRIVATE);
+}
+
+static long in_futex_until_realtime(void)
+{
+	return in_futex_until(CLOCK_REALTIME, FUTEX_WAIT_BITSET_PRIVATE | FUTEX_CLOCK_REALTIME);
+}
+
 static const struct waiter {
 	const char *name;
 	long (*call)(void);
+	bool until; /* given its end, which may be over when the program is back */
 } waiters[] = {
-	{ "nanosleep", in_nanosleep },
-	{ "nanosleep that says what is left", in_nanosleep_rest },
-	{ "nanosleep that says so in place", in_nanosleep_same },
-	{ "clock_nanosleep", in_clock_nanosleep },
-	{ "clock_nanosleep that says what is left", in_clock_nanosleep_rest },
-	{ "poll", in_poll },
-	{ "ppoll", in_ppoll },
-	{ "futex", in_futex },
+	{ "nanosleep", in_nanosleep, false },
+	{ "nanosleep that says what is left", in_nanosleep_rest, false },
+	{ "nanosleep that says so in place", in_nanosleep_same, false },
+	{ "clock_nanosleep", in_clock_nanosleep, false },
+	{ "clock_nanosleep that says what is left", in_clock_nanosleep_rest, false },
+	{ "poll", in_poll, false },
+	{ "ppoll", in_ppoll, false },
+	{ "futex", in_futex, false },
+	{ "futex with an end", in_futex_until_monotonic, true },
+	{ "futex with an end by CLOCK_REALTIME", in_futex_until_realtime, true },
 };
 
 #define NR (sizeof(waiters) / sizeof(waiters[0]))
@@ -100,14 +126,17 @@ static const struct waiter {
 static void *waiter_run(void *arg)
 {
 	const struct waiter *w = arg;
-	int64_t start, took, at_most = WAIT_MS + SLACK_MS;
+	int64_t start, took, back, at_most = WAIT_MS + SLACK_MS;
 	long r;
 
 	pthread_barrier_wait(&barrier);
 	start = now_ms();
 	r = w->call();
 	took = now_ms() - start;
-	at_most += __atomic_load_n(&back_at, __ATOMIC_SEQ_CST) - __atomic_load_n(&ready_at, __ATOMIC_SEQ_CST);
+	back = __atomic_load_n(&back_at, __ATOMIC_SEQ_CST);
+	if (w->until && !back)
+		back = now_ms();
+	at_most += back - __atomic_load_n(&ready_at, __ATOMIC_SEQ_CST);
 	if (r)
 		test_fail("%s returned %ld (%s) after %ld ms", w->name, r, strerror(errno), took);
 	if (took < WAIT_MS - 1)
