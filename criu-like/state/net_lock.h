@@ -13,7 +13,7 @@
 
 #define NET_LOCK_MARK 0xC114
 
-#define NET_LOCK_NAME_MAX 64
+#define NET_LOCK_NAME_MAX 27 /* with the NUL; CRIU cuts longer names off there */
 
 struct net_connection {
 	int family;	   /* of the addresses: AF_INET (one word each) or AF_INET6 (four) */

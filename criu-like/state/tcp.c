@@ -46,7 +46,8 @@ struct tcp_seen {
 struct tcp_table {
 	struct tcp_seen *all;
 	size_t nr;
-	char table[NET_LOCK_NAME_MAX]; /* "": nothing is locked */
+	char table[NET_LOCK_NAME_MAX];
+	bool locked;
 	char run_id[RUN_ID_SIZE];
 };
 
@@ -130,6 +131,17 @@ void tcp_fill(const InetSkEntry *e, struct net_connection *c)
 	}
 }
 
+void tcp_lock_name(const char *run_id, pid_t root, char *name)
+{
+	char whole[64];
+
+	if (run_id)
+		snprintf(whole, sizeof(whole), "CRIU-%s", run_id);
+	else
+		snprintf(whole, sizeof(whole), "CRIU-%d", root);
+	snprintf(name, NET_LOCK_NAME_MAX, "%.*s", NET_LOCK_NAME_MAX - 1, whole);
+}
+
 /* A number for this dump, in the form of a UUID: the lock is named after it. */
 static int make_run_id(char *id)
 {
@@ -145,7 +157,6 @@ static int make_run_id(char *id)
 static int lock_all(struct dump *d, struct tcp_table *t)
 {
 	_cleanup_free_ struct net_connection *conns = calloc(t->nr, sizeof(*conns));
-	char table[NET_LOCK_NAME_MAX];
 	size_t nr = 0;
 	int ret;
 
@@ -155,16 +166,15 @@ static int lock_all(struct dump *d, struct tcp_table *t)
 		tcp_fill(c->entry, &conns[nr++]);
 	ret = make_run_id(t->run_id);
 	if (ret == 0 && !d->opt->lock_skip) {
-		snprintf(table, sizeof(table), "CRIU-%s", t->run_id);
-		ret = net_lock_create(table, conns, nr);
+		tcp_lock_name(t->run_id, 0, t->table);
+		ret = net_lock_create(t->table, conns, nr);
+		t->locked = ret == 0;
 	}
 	if (ret < 0)
 		return diag_fail(d->diag, -ret,
 				 "cannot lock TCP connections by nftables: %s; with --network-lock skip something else "
 				 "must keep their packets from coming in until they are restored",
 				 strerror(-ret));
-	if (!d->opt->lock_skip)
-		memcpy(t->table, table, sizeof(table));
 	return 0;
 }
 
@@ -213,8 +223,6 @@ static int read_options(struct dump *d, const struct tcp_seen *c, const struct t
 	e->max_window = w.max_window;
 	e->rcv_wnd = w.rcv_wnd;
 	e->rcv_wup = w.rcv_wup;
-	e->has_nodelay = e->nodelay = c->entry->tcp_opts && c->entry->tcp_opts->nodelay;
-	e->has_cork = e->cork = c->entry->tcp_opts && c->entry->tcp_opts->cork;
 	return 0;
 }
 
@@ -299,7 +307,7 @@ void tcp_resume(struct dump *d)
 
 	if (!t)
 		return;
-	if (t->table[0] && net_lock_remove(t->table) < 0)
+	if (t->locked && net_lock_remove(t->table) < 0)
 		diag_warn(d->diag, "cannot remove the nftables table inet %s, which locks TCP connections", t->table);
 	for (struct tcp_seen *c = t->all; c; c = c->next) {
 		int reuse = c->entry->opts && c->entry->opts->reuseaddr;

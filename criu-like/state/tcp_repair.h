@@ -14,7 +14,7 @@
 /* What both halves of TCP connections know. Inside tcp.c and tcp_restore.c only. */
 
 /* InventoryEntry.network_lock_method */
-enum { NETWORK_LOCK_IPTABLES = 1, NETWORK_LOCK_NFTABLES = 2, NETWORK_LOCK_SKIP = 3 };
+enum { NETWORK_LOCK_IPTABLES, NETWORK_LOCK_NFTABLES, NETWORK_LOCK_SKIP };
 
 #define TCP_STATES(...)                                                \
 	({                                                             \
@@ -48,6 +48,14 @@ static inline int tcp_repair(int fd, int mode)
 {
 	return setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &mode, sizeof(mode)) < 0 ? -errno : 0;
 }
+
+/**
+ * tcp_lock_name() - The name of the lock's table
+ * @run_id: of the dump, or NULL
+ * @root: pid of the tree's root, for dumps without such a number
+ * @name: NET_LOCK_NAME_MAX bytes
+ */
+void tcp_lock_name(const char *run_id, pid_t root, char *name);
 
 /** tcp_fill() - The addresses of a connection for its lock; IPv4 in IPv6 is IPv4 on the wire */
 void tcp_fill(const InetSkEntry *e, struct net_connection *c);

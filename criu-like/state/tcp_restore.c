@@ -50,10 +50,7 @@ static int lock(struct restore *r, const struct net_connection *conns, size_t nr
 	char table[NET_LOCK_NAME_MAX];
 	int ret;
 
-	if (r->run_id)
-		snprintf(table, sizeof(table), "CRIU-%s", r->run_id);
-	else
-		snprintf(table, sizeof(table), "CRIU-%d", r->tree.procs[0]->pid);
+	tcp_lock_name(r->run_id, r->tree.procs[0]->pid, table);
 	ret = net_lock_create(table, conns, nr);
 	if (ret < 0 && ret != -EEXIST)
 		return diag_fail(r->diag, -ret,
