@@ -130,7 +130,7 @@ static void *mask_worker(void *arg)
 /* Eight constants and what they leave on the x87 stack; 2 of them popped, so that its top is not at the start. */
 static void *stack_worker(void *arg)
 {
-	long double left[6];
+	long double left[6] = { 0 };
 
 	(void)arg;
 	asm volatile("fninit\n\t fldpi\n\t fldl2e\n\t fldl2t\n\t fldlg2\n\t fldln2\n\t fld1\n\t fldz\n\t fld1\n\t"

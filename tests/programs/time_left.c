@@ -3,7 +3,8 @@
 /*
  * System calls with a relative time-out go on with the time that was left: interrupted in the middle, they must end
  * neither early nor as much later as if they had begun anew. The program is ready when half of the time is over. What
- * passes until it goes on is the dump's and restore's, and is not counted.
+ * passes until it goes on is the dump's and restore's, and is not counted. One more sleeps until a signal handler runs,
+ * and is told what is left.
  */
 #include <linux/futex.h>
 #include <poll.h>
@@ -146,13 +147,39 @@ static void *waiter_run(void *arg)
 	return NULL;
 }
 
+static void on_signal(int sig)
+{
+	(void)sig;
+}
+
+static void *interrupted_run(void *arg)
+{
+	struct timespec left = { 0 };
+	int64_t ms, at_most = WAIT_MS - READY_MS + 1;
+	long r;
+
+	(void)arg;
+	pthread_barrier_wait(&barrier);
+	r = syscall(SYS_nanosleep, &wait_time, &left);
+	ms = left.tv_sec * 1000 + left.tv_nsec / 1000000;
+	if (r != -1 || errno != EINTR)
+		test_fail("a sleep returned %ld (%s) when a signal was handled", r, strerror(errno));
+	if (ms > at_most || ms < at_most - SLACK_MS)
+		test_fail("a sleep has %ld ms left, not nearly %ld", ms, at_most);
+	return NULL;
+}
+
 int main(int argc, char **argv)
 {
+	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+	pthread_t interrupted;
 	const struct timespec ready_time = { READY_MS / 1000, READY_MS % 1000 * 1000000L };
 	pthread_t thread[NR];
 
 	test_init(argc, argv);
-	pthread_barrier_init(&barrier, NULL, NR + 1);
+	test_check(!sigaction(SIGUSR1, &sa, NULL));
+	pthread_barrier_init(&barrier, NULL, NR + 2);
+	test_check(!pthread_create(&interrupted, NULL, interrupted_run, NULL));
 	for (size_t i = 0; i < NR; i++)
 		test_check(!pthread_create(&thread[i], NULL, waiter_run, (void *)&waiters[i]));
 	pthread_barrier_wait(&barrier);
@@ -161,6 +188,7 @@ int main(int argc, char **argv)
 	test_ready();
 	test_wait();
 	__atomic_store_n(&back_at, now_ms(), __ATOMIC_SEQ_CST);
+	test_check(!pthread_kill(interrupted, SIGUSR1) && !pthread_join(interrupted, NULL));
 	for (size_t i = 0; i < NR; i++)
 		test_check(!pthread_join(thread[i], NULL));
 	test_pass();
