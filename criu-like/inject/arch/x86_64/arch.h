@@ -96,6 +96,7 @@ void arch_core_args(const CoreEntry *core, uint64_t arg[6]);
 #define ARCH_PRCTL SYS_arch_prctl
 #define ARCH_PRCTL_GET_CPUID 0x1011
 #define ARCH_PRCTL_SET_CPUID 0x1012
+#define ARCH_PRCTL_GET_UNTAG_MASK 0x4001 /* the address bits that the CPU looks at, into 8 bytes */
 
 /** arch_spare_nr_bits() - Does this kernel look at the lower 32 bits of a system call's number only? (since 5.13) */
 bool arch_spare_nr_bits(void);
