@@ -212,6 +212,20 @@ struct opened_file *opener_file(const struct restore *r, uint32_t id);
  * or -errno with a sentence */
 int opener_keep(struct restore *r, int fd);
 
+/** opener_placeholder() - Something else for a file that only the tasks can open. Return: 0, or -errno with a sentence
+ */
+int opener_placeholder(struct restore *r, struct opened_file *f);
+
+/**
+ * opener_tell_made() - Put what a task has opened in the place of all descriptors that lead to the placeholder
+ * @first: the descriptor that tell() is called with
+ * @made: the record whose result is the new descriptor; that is none of the process's, those are all taken, so it is
+ *	closed with the rest
+ *
+ * Takes one record, and one for each further descriptor.
+ */
+void opener_tell_made(const struct process *p, const FdinfoEntry *first, size_t made, struct batch *b);
+
 /** opener_setup() - Status flags and signal of an open file. Return: 0, or -errno with a sentence */
 int opener_setup(struct restore *r, const struct opened_file *f, uint32_t flags, const FownEntry *owner);
 

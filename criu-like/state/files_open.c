@@ -44,6 +44,27 @@ int opener_keep(struct restore *r, int fd)
 	return fd;
 }
 
+int opener_placeholder(struct restore *r, struct opened_file *f)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return opener_fail(r, errno, f, "opening /dev/null");
+	f->fd = opener_keep(r, fd);
+	return f->fd < 0 ? f->fd : 0;
+}
+
+void opener_tell_made(const struct process *p, const FdinfoEntry *first, size_t made, struct batch *b)
+{
+	size_t moved = batch_call(b, BATCH_MUST, SYS_dup3, 0, first->fd, first->flags & FD_CLOEXEC ? O_CLOEXEC : 0);
+
+	batch_store(b, made, moved, 0);
+	for (size_t i = 0; i < p->nr_fds; i++)
+		if (p->fds[i]->id == first->id && p->fds[i] != first)
+			batch_call(b, BATCH_MUST, SYS_dup3, first->fd, p->fds[i]->fd,
+				   p->fds[i]->flags & FD_CLOEXEC ? O_CLOEXEC : 0);
+}
+
 int opener_setup(struct restore *r, const struct opened_file *f, uint32_t flags, const FownEntry *owner)
 {
 	int now = fcntl(f->fd, F_GETFL);

@@ -38,29 +38,13 @@ static int pidfd_dump(struct seen *s, FileEntry *fe)
 					   : "its process has ended; close it");
 }
 
-static int pidfd_placeholder(struct restore *r, struct opened_file *f)
-{
-	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return opener_fail(r, errno, f, "opening /dev/null");
-	f->fd = opener_keep(r, fd);
-	return f->fd < 0 ? f->fd : 0;
-}
-
-/* The new descriptor is none of the process's: those are all taken. It is closed with the rest. */
 static int pidfd_tell(struct restore *r, struct process *p, const FdinfoEntry *fde, struct opened_file *f,
 		      struct batch *b)
 {
 	const PidfdEntry *e = f->entry->pidfd;
 	size_t made = batch_call(b, BATCH_MUST, SYS_pidfd_open, (uint64_t)e->nspid, e->flags & (O_NONBLOCK | O_EXCL));
-	size_t moved = batch_call(b, BATCH_MUST, SYS_dup3, 0, fde->fd, fde->flags & FD_CLOEXEC ? O_CLOEXEC : 0);
 
-	batch_store(b, made, moved, 0);
-	for (size_t i = 0; i < p->nr_fds; i++)
-		if (p->fds[i]->id == f->entry->id && p->fds[i] != fde)
-			batch_call(b, BATCH_MUST, SYS_dup3, fde->fd, p->fds[i]->fd,
-				   p->fds[i]->flags & FD_CLOEXEC ? O_CLOEXEC : 0);
+	opener_tell_made(p, fde, made, b);
 	return 0;
 }
 
@@ -77,7 +61,7 @@ const struct file_kind pidfd_kind = {
 	.flags = offsetof(PidfdEntry, flags),
 	.match = pidfd_match,
 	.dump = pidfd_dump,
-	.open = pidfd_placeholder,
+	.open = opener_placeholder,
 	.tell = pidfd_tell,
 	.records = pidfd_records,
 };

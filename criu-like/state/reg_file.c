@@ -8,7 +8,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "common/arena.h"
 #include "common/cleanup.h"
@@ -20,6 +22,9 @@
 
 #define MEM_MAJOR 1
 #define KERNEL_O_TMPFILE 020000000 /* without O_DIRECTORY, which comes with it */
+
+/* Flags that a file is not opened with again. */
+#define NOT_AGAIN ((uint32_t)(O_CREAT | O_EXCL | O_TRUNC | O_ASYNC | KERNEL_O_TMPFILE))
 
 #define DELETED " (deleted)" /* what the kernel puts behind the name */
 
@@ -54,6 +59,29 @@ static int put_build_id(struct dump *d, const char *name, RegFileEntry *e)
 		return no_memory(d->diag);
 	memcpy(e->build_id, words, e->n_build_id * sizeof(uint32_t));
 	return 0;
+}
+
+/* The process that a name under /proc belongs to, 0: none. */
+static pid_t proc_pid(const char *name)
+{
+	int pid = 0, len = 0;
+
+	return sscanf(name, "/proc/%d%n", &pid, &len) == 1 && (name[len] == '/' || !name[len]) ? pid : 0;
+}
+
+static bool is_of_tree(const struct tree *tree, const char *name)
+{
+	pid_t pid = proc_pid(name);
+
+	return pid > 0 && tree_find(tree, pid);
+}
+
+/* Does a name under /proc belong to a thread other than the leader? Those are made last. */
+static bool is_thread(const char *name)
+{
+	int pid, tid;
+
+	return sscanf(name, "/proc/%d/task/%d", &pid, &tid) == 2 && tid != pid;
 }
 
 static bool is_same(const char *name, const struct stat *st)
@@ -97,12 +125,15 @@ static int check_name(struct dump *d, const struct process *p, const char *link,
 {
 	const char *name = *text, *other;
 
-	if (!strncmp(name, "/proc/", 6) && name[6] >= '0' && name[6] <= '9')
+	if (is_of_tree(&d->tree, name)) {
+		if (!strncmp(link, "fd/", 3) && !is_thread(name) && access(name, F_OK) == 0)
+			return 1;
 		return diag_fail(
 			d->diag, ENOTSUP,
 			"%s of process %d is %s, which does not exist before the process does: close it before "
 			"the dump",
 			link, p->pid, name);
+	}
 	if (name[0] == '/' && is_same(name, st))
 		return 1;
 	if (is_deleted(name) && (st->st_nlink == 0 || (S_ISDIR(st->st_mode) && st->st_nlink < 2)))
@@ -323,7 +354,7 @@ int reg_file_open(struct restore *r, const RegFileEntry *e, uint32_t flags)
 
 	if (flags & KERNEL_O_TMPFILE)
 		flags &= ~(uint32_t)O_DIRECTORY; /* said how the file was made, not what it is */
-	flags &= ~(uint32_t)(O_CREAT | O_EXCL | O_TRUNC | O_ASYNC | KERNEL_O_TMPFILE);
+	flags &= ~NOT_AGAIN;
 	if (ghost_has(r, e->id))
 		return ghost_open(r, e, flags);
 	if (S_ISREG(e->mode) && !(flags & O_PATH))
@@ -336,11 +367,20 @@ int reg_file_open(struct restore *r, const RegFileEntry *e, uint32_t flags)
 	return ret < 0 ? ret : TAKE_FD(fd);
 }
 
+/* Files of a process of the tree, under /proc, are there when it is: each task that has one opens its own. */
+static bool opened_by_tasks(const struct restore *r, const RegFileEntry *e)
+{
+	return is_of_tree(&r->tree, e->name);
+}
+
 static int reg_open(struct restore *r, struct opened_file *f)
 {
 	const RegFileEntry *e = f->entry->reg;
-	int fd = reg_file_open(r, e, e->flags);
+	int fd;
 
+	if (opened_by_tasks(r, e))
+		return opener_placeholder(r, f);
+	fd = reg_file_open(r, e, e->flags);
 	if (fd < 0)
 		return fd;
 	fd = opener_keep(r, fd);
@@ -352,6 +392,29 @@ static int reg_open(struct restore *r, struct opened_file *f)
 	if (e->flags & O_PATH)
 		return 0;
 	return opener_setup(r, f, e->flags, e->fown);
+}
+
+static int reg_tell(struct restore *r, struct process *p, const FdinfoEntry *fde, struct opened_file *f,
+		    struct batch *b)
+{
+	const RegFileEntry *e = f->entry->reg;
+	uint64_t name;
+	size_t made;
+
+	if (!opened_by_tasks(r, e))
+		return 0;
+	name = batch_data(b, e->name, strlen(e->name) + 1);
+	made = batch_call(b, BATCH_MUST, SYS_openat, (uint64_t)AT_FDCWD, name, e->flags & ~NOT_AGAIN, 0);
+	opener_tell_made(p, fde, made, b);
+	if (e->pos && e->pos != UINT64_MAX)
+		batch_call(b, BATCH_MUST, SYS_lseek, fde->fd, e->pos, SEEK_SET);
+	return 0;
+}
+
+/* Three calls, and room for the name. */
+static size_t reg_records(const FileEntry *fe)
+{
+	return proc_pid(fe->reg->name) ? 3 + strlen(fe->reg->name) / 32 : 0;
 }
 
 static int reg_open_mapped(struct restore *r, const struct opened_file *f, uint32_t flags)
@@ -371,6 +434,8 @@ const struct file_kind reg_file_kind = {
 	.free_dump = ghost_free_dump,
 	.read = ghost_read,
 	.open = reg_open,
+	.tell = reg_tell,
+	.records = reg_records,
 	.free_restore = ghost_free_restore,
 	.open_mapped = reg_open_mapped,
 };
