@@ -108,8 +108,11 @@ struct dump_options {
 	bool leave_running, leave_stopped;
 	bool shell_job;
 	bool tcp_established, tcp_close, skip_in_flight;
-	bool lock_skip;	  /* leave it to others to keep packets of TCP connections out */
-	unsigned timeout; /* seconds, 0: none */
+	const char *network_lock; /* "nftables", or "skip": others keep packets of TCP connections out */
+	const char *work_dir;	  /* the log is there */
+	bool link_remap;
+	uint64_t ghost_limit; /* bytes, 0: none */
+	unsigned timeout;     /* seconds, 0: none */
 	bool display_stats;
 };
 
@@ -145,8 +148,9 @@ struct restore_options {
 	bool lazy;
 	bool shell_job;
 	bool tcp_established, tcp_close;
-	bool lock_skip; /* leave it to others to keep packets of TCP connections out */
-	bool no_verify; /* take pages without comparing their checksums */
+	const char *network_lock; /* as above */
+	bool any_mode;		  /* files may have other permissions than at the dump */
+	bool no_verify;		  /* take pages without comparing their checksums */
 	const char *stats_file;
 };
 

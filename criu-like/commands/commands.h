@@ -42,6 +42,9 @@ int command_status(const char *name, int ret, const struct diag *diag);
  * so far */
 int command_verbosity(const char *arg, int now);
 
+/** command_network_lock() - Is this a value of --network-lock? Return: 0, or 1 after a message */
+int command_network_lock(const char *method);
+
 /**
  * command_number() - A whole number from the command line
  * Return: 0, or 1 after a message that names @option

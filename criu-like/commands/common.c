@@ -63,6 +63,15 @@ int command_verbosity(const char *arg, int now)
 	return atoi(arg);
 }
 
+int command_network_lock(const char *method)
+{
+	/* CRIU's default is iptables; the outcome is the same. */
+	if (!strcmp(method, "nftables") || !strcmp(method, "iptables") || !strcmp(method, "skip"))
+		return 0;
+	fprintf(stderr, "thaw: --network-lock takes nftables, iptables or skip, not '%s'\n", method);
+	return 1;
+}
+
 int command_number(const char *option, const char *arg, long min, long max, long *out)
 {
 	char *end;

@@ -18,6 +18,13 @@ static const struct command_option options[] = {
 	{ OPTION_FLAG, 0, "tcp-close", AT(tcp_close), NULL, "restore TCP connections as closed sockets", 0, 0 },
 	{ OPTION_FLAG, 0, "skip-in-flight", AT(skip_in_flight), NULL, "drop TCP connections that wait to be accepted",
 	  0, 0 },
+	{ OPTION_TEXT, 0, "network-lock", AT(network_lock), "METHOD",
+	  "how to lock TCP connections: nftables (default) or skip", 0, 0 },
+	{ OPTION_TEXT, 'W', "work-dir", AT(work_dir), "DIR", "where the log is (default: DIR)", 0, 0 },
+	{ OPTION_FLAG, 0, "link-remap", AT(link_remap), NULL, "give deleted files names again, beside their old ones",
+	  0, 0 },
+	{ OPTION_SIZE, 0, "ghost-limit", AT(ghost_limit), "SIZE",
+	  "the most that is kept of a deleted file (default: all)", 0, 0 },
 	{ OPTION_TEXT, 0, "page-store", AT(page_store), "KIND", "raw (default) or files (one gzip file a page)", 0, 0 },
 	{ OPTION_UNSIGNED, 0, "timeout", AT(timeout), "SECONDS", "give up after so long", 1, 1000000 },
 	{ OPTION_FLAG, 0, "display-stats", AT(display_stats), NULL, "say how long the tree was frozen", 0, 0 },
@@ -29,7 +36,7 @@ static const struct command_usage usage = { "dump -t PID -D DIR [OPTIONS]",
 
 int cmd_dump(int argc, char **argv)
 {
-	struct dump_options opt = { .images_dir = ".", .page_store = "raw" };
+	struct dump_options opt = { .images_dir = ".", .page_store = "raw", .network_lock = "nftables" };
 	struct log_options log = { 0 };
 	struct diag diag;
 	int ret = command_parse(&usage, argc, argv, &opt, &log);
@@ -40,7 +47,9 @@ int cmd_dump(int argc, char **argv)
 		fprintf(stderr, "thaw dump: -t PID is missing\n");
 		return 1;
 	}
-	if (command_log(&log, opt.images_dir, &diag))
+	if (command_network_lock(opt.network_lock))
+		return 1;
+	if (command_log(&log, opt.work_dir ? opt.work_dir : opt.images_dir, &diag))
 		return 1;
 	return command_status(argv[0], dump_run(&opt, &diag), &diag);
 }

@@ -18,6 +18,10 @@ static const struct command_option options[] = {
 	{ OPTION_FLAG, 'j', "shell-job", AT(shell_job), NULL, "the tree joins the session of this command", 0, 0 },
 	{ OPTION_FLAG, 0, "tcp-established", AT(tcp_established), NULL, "restore TCP connections", 0, 0 },
 	{ OPTION_FLAG, 0, "tcp-close", AT(tcp_close), NULL, "restore TCP connections as closed sockets", 0, 0 },
+	{ OPTION_TEXT, 0, "network-lock", AT(network_lock), "METHOD",
+	  "how TCP connections are locked: nftables (default) or skip", 0, 0 },
+	{ OPTION_FLAG, 0, "skip-file-rwx-check", AT(any_mode), NULL, "let files have other permissions than before", 0,
+	  0 },
 	{ OPTION_TEXT, 0, "pidfile", AT(pidfile), "FILE", "write the pid of the root there", 0, 0 },
 };
 
@@ -30,7 +34,7 @@ static const struct command_usage usage = {
 
 int cmd_restore(int argc, char **argv)
 {
-	struct restore_options opt = { .images_dir = "." };
+	struct restore_options opt = { .images_dir = ".", .network_lock = "nftables" };
 	struct log_options log = { 0 };
 	struct diag diag;
 	int status = 0;
@@ -38,6 +42,8 @@ int cmd_restore(int argc, char **argv)
 
 	if (ret)
 		return ret == 2 ? 0 : 1;
+	if (command_network_lock(opt.network_lock))
+		return 1;
 	if (!opt.work_dir)
 		opt.work_dir = opt.images_dir;
 	if (command_log(&log, opt.work_dir, &diag))

@@ -336,7 +336,7 @@ static int check_file(struct restore *r, const RegFileEntry *e, int fd)
 
 	if (fstat(fd, &st) < 0)
 		return diag_fail(r->diag, errno, "cannot stat %s: %s", e->name, strerror(errno));
-	if (e->has_mode && e->mode != st.st_mode)
+	if (e->has_mode && e->mode != st.st_mode && !(r->opt->any_mode && !((e->mode ^ st.st_mode) & S_IFMT)))
 		return diag_fail(r->diag, ESTALE,
 				 "%s has mode %o, at the dump it was %o: restore its type and permissions", e->name,
 				 st.st_mode, e->mode);

@@ -165,7 +165,7 @@ static int lock_all(struct dump *d, struct tcp_table *t)
 	for (const struct tcp_seen *c = t->all; c; c = c->next)
 		tcp_fill(c->entry, &conns[nr++]);
 	ret = make_run_id(t->run_id);
-	if (ret == 0 && !d->opt->lock_skip) {
+	if (ret == 0 && !tcp_skips_lock(d->opt->network_lock)) {
 		tcp_lock_name(t->run_id, 0, t->table);
 		ret = net_lock_create(t->table, conns, nr);
 		t->locked = ret == 0;
@@ -335,6 +335,6 @@ void files_describe(struct dump *d, InventoryEntry *inv)
 	if (!t)
 		return;
 	inv->has_network_lock_method = true;
-	inv->network_lock_method = d->opt->lock_skip ? NETWORK_LOCK_SKIP : NETWORK_LOCK_NFTABLES;
+	inv->network_lock_method = tcp_skips_lock(d->opt->network_lock) ? NETWORK_LOCK_SKIP : NETWORK_LOCK_NFTABLES;
 	inv->dump_criu_run_id = t->run_id;
 }

@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "criu-like/process.h"
@@ -24,6 +25,12 @@ enum { NETWORK_LOCK_IPTABLES, NETWORK_LOCK_NFTABLES, NETWORK_LOCK_SKIP };
 			_found = _in[_i] == state;                     \
 		_found;                                                \
 	})
+
+/** tcp_skips_lock() - Is this --network-lock skip? */
+static inline bool tcp_skips_lock(const char *method)
+{
+	return method && !strcmp(method, "skip");
+}
 
 /** tcp_fin_sent() - Is a FIN in the send queue, or was one there? */
 static inline bool tcp_fin_sent(uint32_t state)

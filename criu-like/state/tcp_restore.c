@@ -82,7 +82,7 @@ int tcp_lock(struct restore *r)
 			nr);
 	if (r->network_lock == NETWORK_LOCK_IPTABLES)
 		diag_warn(r->diag, "the dump locked TCP connections by iptables: those rules stay, delete them");
-	return r->network_lock == NETWORK_LOCK_SKIP || r->opt->lock_skip ? 0 : lock(r, conns, nr);
+	return r->network_lock == NETWORK_LOCK_SKIP || tcp_skips_lock(r->opt->network_lock) ? 0 : lock(r, conns, nr);
 }
 
 void tcp_unlock_failed(struct restore *r)
