@@ -229,7 +229,7 @@ int dump_run(const struct dump_options *opt, struct diag *diag)
 		for (size_t i = 0; i < d.tree.nr; i++)
 			inject_close(&d.tree.procs[i]->inj, diag);
 		if (ret || opt->leave_running || opt->leave_stopped)
-			files_dump_resume(&d);
+			files_dump_resume(&d, ret != 0);
 		ret = release(&d, !ret) ?: ret;
 		if (!ret && opt->display_stats)
 			display_stats(&d);

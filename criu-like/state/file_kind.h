@@ -48,6 +48,7 @@ struct unix_table;
 struct ghost_table;
 struct tty_table;
 struct tcp_table;
+struct link;
 
 struct file_table {
 	struct open_file **files; /* in the order of their ids */
@@ -63,6 +64,7 @@ struct file_table {
 	struct ghost_table *ghosts;
 	struct tty_table *ttys;
 	struct tcp_table *tcp;
+	struct link *links; /* state/link_remap.c */
 	struct file_lock *locks, *last_lock;
 	struct packet *packets, *last_packet; /* in the receive queues of sockets */
 };
@@ -99,6 +101,7 @@ struct file_opener {
 	struct tcp_again *tcp;
 	const char *lock_table; /* of nftables, locks TCP connections; NULL: none */
 	bool locked_before;	/* the dump has made it */
+	struct idmap links;	/* id -> struct opened_file, whose name leads there; state/link_remap.c */
 	struct idmap ghosts;	/* id -> struct ghost_again */
 	struct file_lock *locks, *last_lock;
 	struct idmap queues; /* id -> struct queue */

@@ -20,6 +20,7 @@
 #include "common/util.h"
 #include "criu-like/inspect/kcmp.h"
 #include "criu-like/state/file_kind.h"
+#include "criu-like/state/link_remap.h"
 #include "criu-like/state/tcp.h"
 
 #ifndef F_GETOWNER_UIDS
@@ -303,9 +304,11 @@ int files_write(struct dump *d)
 	return ret < 0 ? ret : file_locks_write(d);
 }
 
-void files_dump_resume(struct dump *d)
+void files_dump_resume(struct dump *d, bool failed)
 {
 	tcp_resume(d);
+	if (failed)
+		link_remap_undo(d);
 }
 
 int files_dump_init(struct dump *d)

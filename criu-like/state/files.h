@@ -69,9 +69,9 @@ int files_dump_area(struct dump *d, struct process *p, const struct area *a, uin
 /**
  * files_dump_resume() - Let what files_write() has stopped go on: TCP connections
  *
- * For a tree that goes on, before it does. Takes a dump that has failed anywhere.
+ * For a tree that goes on, before it does. Takes a dump that has failed anywhere, and undoes it.
  */
-void files_dump_resume(struct dump *d);
+void files_dump_resume(struct dump *d, bool failed);
 
 /** files_describe() - What the inventory says about files and sockets; after files_write() */
 void files_describe(struct dump *d, InventoryEntry *inv);

@@ -19,6 +19,7 @@
 #include "common/util.h"
 #include "criu-like/state/file_kind.h"
 #include "criu-like/state/files.h"
+#include "criu-like/state/link_remap.h"
 #include "criu-like/state/tcp.h"
 #include "criu-like/state/tty.h"
 
@@ -423,6 +424,15 @@ void files_room(const struct restore *r, const struct process *p, size_t *record
 		*records += nr;
 		*bytes += 32 * nr;
 	}
+}
+
+int files_go(struct restore *r)
+{
+	int ret = tcp_go(r);
+
+	if (ret == 0)
+		link_remap_done(r);
+	return ret;
 }
 
 void files_close(struct restore *r)

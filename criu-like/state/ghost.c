@@ -11,6 +11,7 @@
 #include "common/arena.h"
 #include "common/cleanup.h"
 #include "common/util.h"
+#include "criu-like/state/link_remap.h"
 
 #define CHUNK_MAX 65536
 
@@ -64,16 +65,42 @@ static struct ghost *new_ghost(struct dump *d, const struct process *p, const ch
 	return g;
 }
 
+static int add_remap(struct dump *d, uint32_t id, uint32_t remap_id, RemapType type)
+{
+	struct ghost_table *t = d->files->ghosts;
+	struct remap *m = arena_alloc(d->arena, sizeof(*m));
+
+	if (!m)
+		return no_memory(d->diag);
+	remap_file_path_entry__init(&m->entry);
+	m->entry.orig_id = id;
+	m->entry.remap_id = remap_id;
+	m->entry.has_remap_type = true;
+	m->entry.remap_type = type;
+	*t->last_remap = m;
+	t->last_remap = &m->next;
+	return 0;
+}
+
+int ghost_note_linked(struct dump *d, uint32_t id, uint32_t link_id)
+{
+	return get_table(d->files) ? add_remap(d, id, link_id, REMAP_TYPE__LINKED) : no_memory(d->diag);
+}
+
 int ghost_note(struct dump *d, const struct process *p, const char *link, const char *name, const struct stat *st,
 	       uint32_t id)
 {
 	struct ghost_table *t = get_table(d->files);
 	uint64_t key = st->st_ino ^ (uint64_t)st->st_dev << 44;
-	struct remap *m = arena_alloc(d->arena, sizeof(*m));
 	struct ghost *g;
 
-	if (!t || !m)
+	if (!t)
 		return no_memory(d->diag);
+	if (d->opt->ghost_limit && (uint64_t)st->st_blocks * 512 > d->opt->ghost_limit)
+		return diag_fail(
+			d->diag, EFBIG,
+			"%s of process %d is the deleted file %s with %llu bytes: raise --ghost-limit, or close it",
+			link, p->pid, name, (unsigned long long)st->st_blocks * 512);
 	if (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode) && !S_ISFIFO(st->st_mode))
 		return diag_fail(d->diag, ENOTSUP, "%s of process %d is %s, a deleted device or link: close it", link,
 				 p->pid, name);
@@ -83,14 +110,7 @@ int ghost_note(struct dump *d, const struct process *p, const char *link, const 
 				 name, g->name);
 	if (!g && (!(g = new_ghost(d, p, link, name, st)) || idmap_put(&t->by_ino, key, g) < 0))
 		return no_memory(d->diag);
-	remap_file_path_entry__init(&m->entry);
-	m->entry.orig_id = id;
-	m->entry.remap_id = g->id;
-	m->entry.has_remap_type = true;
-	m->entry.remap_type = REMAP_TYPE__GHOST;
-	*t->last_remap = m;
-	t->last_remap = &m->next;
-	return 0;
+	return add_remap(d, id, g->id, REMAP_TYPE__GHOST);
 }
 
 static int ghost_fail(struct dump *d, const struct ghost *g, int code)
@@ -221,12 +241,12 @@ static int read_remap(struct restore *r, const RemapFilePathEntry *m, struct idm
 {
 	struct ghost_again *g = idmap_get(by_ghost, m->remap_id);
 
-	if (m->has_remap_type && m->remap_type != REMAP_TYPE__GHOST)
-		return diag_fail(
-			r->diag, ENOTSUP,
-			"remap-fpath.img: the file with id %u was kept by a link or was of a dead process, which is "
-			"not supported",
-			m->orig_id);
+	if (!m->has_remap_type || m->remap_type == REMAP_TYPE__LINKED)
+		return link_remap_read(r, m->orig_id, m->remap_id);
+	if (m->remap_type != REMAP_TYPE__GHOST)
+		return diag_fail(r->diag, ENOTSUP,
+				 "remap-fpath.img: the file with id %u was of a dead process, which is not supported",
+				 m->orig_id);
 	if (!g) {
 		g = arena_alloc(r->arena, sizeof(*g));
 		if (!g || idmap_put(by_ghost, m->remap_id, g) < 0)
@@ -402,4 +422,5 @@ int ghost_open(struct restore *r, const RegFileEntry *e, uint32_t flags)
 void ghost_free_restore(struct file_opener *o)
 {
 	idmap_free(&o->ghosts);
+	idmap_free(&o->links);
 }

@@ -14,6 +14,10 @@
 int ghost_note(struct dump *d, const struct process *p, const char *link, const char *name, const struct stat *st,
 	       uint32_t id);
 
+/** ghost_note_linked() - The entry @id is to be found under the name of entry @link_id. Return: 0, or -errno with a
+ * sentence */
+int ghost_note_linked(struct dump *d, uint32_t id, uint32_t link_id);
+
 /** ghost_write() - Write the contents; the processes are still frozen. Return: 0, or -errno with a sentence */
 int ghost_write(struct dump *d);
 

@@ -19,6 +19,7 @@
 #include "criu-like/state/file_kind.h"
 #include "criu-like/state/files.h"
 #include "criu-like/state/ghost.h"
+#include "criu-like/state/link_remap.h"
 
 #define MEM_MAJOR 1
 #define KERNEL_O_TMPFILE 020000000 /* without O_DIRECTORY, which comes with it */
@@ -143,11 +144,13 @@ static int check_name(struct dump *d, const struct process *p, const char *link,
 		*text = other;
 		return 1;
 	}
+	if (is_deleted(name) && d->opt->link_remap)
+		return 0;
 	if (is_deleted(name))
 		return diag_fail(
 			d->diag, ENOTSUP,
-			"%s of process %d is %s, a file that has other names: keeping it linked is not supported "
-			"yet, close it or give it its name back",
+			"%s of process %d is %s, a file that has other names: use --link-remap to have it linked "
+			"beside its old name until the restore, close it, or give it its name back",
 			link, p->pid, name);
 	return diag_fail(d->diag, ENOTSUP,
 			 "%s of process %d is %s, but that name does not lead to the file from here (another mount "
@@ -163,6 +166,12 @@ static int note_deleted(struct dump *d, const struct process *p, const char *lin
 		return diag_fail(d->diag, ENOTSUP,
 				 "%s of process %d is a memfd (%s), which is not supported yet: close it", link, p->pid,
 				 e->name);
+	if (S_ISREG(st->st_mode) && st->st_nlink) {
+		uint32_t link_id;
+		int ret = link_remap_note(d, p, link, e, &link_id);
+
+		return ret < 0 ? ret : ghost_note_linked(d, e->id, link_id);
+	}
 	return ghost_note(d, p, link, e->name, st, e->id);
 }
 
@@ -357,6 +366,8 @@ int reg_file_open(struct restore *r, const RegFileEntry *e, uint32_t flags)
 	flags &= ~NOT_AGAIN;
 	if (ghost_has(r, e->id))
 		return ghost_open(r, e, flags);
+	if (link_remap_has(r, e->id))
+		return link_remap_open(r, e, flags);
 	if (S_ISREG(e->mode) && !(flags & O_PATH))
 		flags |= O_NONBLOCK; /* if there is a FIFO now, it shall be found out; opener_setup() clears it */
 	fd = open(e->name, (int)(flags | O_CLOEXEC | O_NOCTTY));
@@ -430,6 +441,7 @@ const struct file_kind reg_file_kind = {
 	.flags = offsetof(RegFileEntry, flags),
 	.match = reg_match,
 	.dump = reg_dump,
+	.stop = link_remap_make,
 	.write = ghost_write,
 	.free_dump = ghost_free_dump,
 	.read = ghost_read,

@@ -48,6 +48,10 @@ int tcp_lock(struct restore *r);
  * sentence */
 int tcp_open(struct restore *r, struct opened_file *f);
 
+/** tcp_go() - At the very end of a restore: unlock all connections, and let them go on. Return: 0, or -errno with a
+ * sentence */
+int tcp_go(struct restore *r);
+
 /** tcp_restore_free() - Free what tcp_open() has read */
 void tcp_restore_free(struct file_opener *o);
 

@@ -7,7 +7,7 @@
  * queue comes from shutdown(). One in the receive queue has to be received: the packet is made here, with the other
  * end's address on it and the mark that the lock lets through; so is the acknowledgement of a FIN that was sent.
  *
- * In the end (files_go) all is unlocked, repair mode ends, and what had never been sent is sent as usual.
+ * In the end (tcp_go) all is unlocked, repair mode ends, and what had never been sent is sent as usual.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +31,7 @@
 #define PIECE 16384	     /* into a queue at once: the kernel needs it in one piece of memory */
 #define FAKE_TTL 64
 
-/* Restore: a connection that waits for files_go(). */
+/* Restore: a connection that waits for tcp_go(). */
 struct tcp_again {
 	struct opened_file *f;
 	TcpStreamEntry *e;
@@ -444,7 +444,7 @@ static int let_go(struct restore *r, const struct tcp_again *c)
 	return ret < 0 ? ret : socket_buffers_restore(r, c->f, s->opts);
 }
 
-int files_go(struct restore *r)
+int tcp_go(struct restore *r)
 {
 	int ret = r->files->lock_table ? net_lock_remove(r->files->lock_table) : 0;
 
