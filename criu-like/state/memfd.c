@@ -229,7 +229,7 @@ static int make_inode(struct restore *r, const MemfdInodeEntry *e)
 	int ret;
 
 	if (!strcmp(e->name, "/dev/zero"))
-		return shmem_make(r, e->shmid, PAGE_UP(e->size));
+		return shmem_make(r, e->shmid, PAGE_UP(e->size), 0);
 	fd = memfd_create(e->name, MFD_CLOEXEC | (e->seals == F_SEAL_SEAL ? 0 : MFD_ALLOW_SEALING));
 	if (fd < 0 || ftruncate(fd, (off_t)e->size) < 0)
 		return diag_fail(r->diag, errno, "cannot make the memfd %s of %llu bytes: %s", e->name,

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mman.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,11 @@
 #include "criu-like/state/page_copy.h"
 #include "criu-like/state/vma.h"
 #include "images/pagestore.h"
+
+/* In the number of an object of huge pages: their file system counts inodes by itself. */
+#define HUGE_OBJECT (1ULL << 32)
+
+#define HUGE_FLAGS (MAP_HUGETLB | (uint32_t)MAP_HUGE_MASK << MAP_HUGE_SHIFT)
 
 struct shmem_dump {
 	struct {
@@ -82,7 +88,9 @@ int shmem_dump_area(struct dump *d, const struct process *p, const struct area *
 	_cleanup_close_ int fd = shmem_open_area(d, p, a);
 
 	*shmid = a->ino;
-	return fd < 0 ? fd : shmem_dump_object(d, a->ino, fd, a->pgoff + (a->end - a->start));
+	if (a->vm_flags & AREA_VM_HUGETLB)
+		*shmid |= HUGE_OBJECT;
+	return fd < 0 ? fd : shmem_dump_object(d, *shmid, fd, a->pgoff + (a->end - a->start));
 }
 
 /* The pieces that hold data, from lseek(2). */
@@ -172,6 +180,7 @@ void shmem_dump_free(struct dump *d)
 struct shmem_restore {
 	struct {
 		uint64_t shmid, size;
+		uint32_t flags; /* MAP_* of huge pages */
 		int fd;
 	} * v;
 	size_t nr, cap;
@@ -189,6 +198,7 @@ static int note_vma(struct shmem_restore *s, const VmaEntry *v)
 			return -ENOMEM;
 		s->v[s->nr].shmid = v->shmid;
 		s->v[s->nr].size = 0;
+		s->v[s->nr].flags = v->flags & HUGE_FLAGS;
 		s->v[s->nr++].fd = -1;
 	}
 	s->v[i].size = MAX(s->v[i].size, size);
@@ -243,13 +253,15 @@ static int descriptor_of(struct restore *r, const void *mem, uint64_t size)
 	return new < 0 ? diag_fail(r->diag, -new, "no descriptor for shared memory: %s", strerror(-new)) : new;
 }
 
-int shmem_make(struct restore *r, uint64_t shmid, uint64_t size)
+int shmem_make(struct restore *r, uint64_t shmid, uint64_t size, uint32_t flags)
 {
-	void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | (int)flags, -1, 0);
 	int ret;
 
 	if (mem == MAP_FAILED)
-		return diag_fail(r->diag, errno, "cannot make shared memory of %llu bytes", (unsigned long long)size);
+		return diag_fail(r->diag, errno, "cannot make shared memory of %llu bytes%s: %s",
+				 (unsigned long long)size, flags & MAP_HUGETLB ? " in huge pages" : "",
+				 strerror(errno));
 	ret = shmem_fill_memory(r, shmid, size, mem);
 	if (!ret)
 		ret = descriptor_of(r, mem, size);
@@ -285,7 +297,7 @@ int shmem_restore(struct restore *r)
 				ret = note_vma(s, mm->vmas[k]);
 	}
 	for (size_t i = 0; !ret && i < s->nr; i++) {
-		s->v[i].fd = shmem_make(r, s->v[i].shmid, s->v[i].size);
+		s->v[i].fd = shmem_make(r, s->v[i].shmid, s->v[i].size, s->v[i].flags);
 		ret = MIN(s->v[i].fd, 0);
 	}
 	return ret;

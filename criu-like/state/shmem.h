@@ -45,9 +45,9 @@ int shmem_restore(struct restore *r);
 /** shmem_fd() - The object's descriptor, out of the way of the tasks'. Return: it, or -errno with a sentence */
 int shmem_fd(struct restore *r, uint64_t shmid);
 
-/** shmem_make() - A new anonymous object with its content. Return: a descriptor for the caller, or -errno with a
- * sentence */
-int shmem_make(struct restore *r, uint64_t shmid, uint64_t size);
+/** shmem_make() - A new anonymous object with its content; @flags: of mmap(2), for huge pages. Return: a descriptor for
+ * the caller, or -errno with a sentence */
+int shmem_make(struct restore *r, uint64_t shmid, uint64_t size, uint32_t flags);
 
 /** shmem_fill() - The content of an object into the file @fd, @size bytes. Return: 0, or -errno with a sentence */
 int shmem_fill(struct restore *r, uint64_t shmid, int fd, uint64_t size);

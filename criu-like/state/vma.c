@@ -108,22 +108,24 @@ static void common_fields(const struct area *a, VmaEntry *v)
 	v->has_madv = v->madv != 0;
 }
 
-/* Private anonymous huge pages. The kernel backs them by a file of hugetlbfs, whose block size is the page's. */
+/* Anonymous huge pages. The kernel backs them by a file of hugetlbfs, whose block size is the page's. */
 static int dump_huge(struct dump *d, const struct process *p, const struct area *a, VmaEntry *v)
 {
 	char path[64];
 	struct stat st;
 
-	if (a->shared || !has_prefix(a->name, "/anon_hugepage"))
-		return refuse(d, p, a, "is shared or named memory of huge pages");
+	if (!has_prefix(a->name, "/anon_hugepage"))
+		return refuse(d, p, a, "is a file of huge pages");
 	snprintf(path, sizeof(path), "map_files/%lx-%lx", (unsigned long)a->start, (unsigned long)a->end);
 	if (fstatat(p->proc_fd, path, &st, 0) < 0)
 		return diag_fail(d->diag, errno, "cannot look at the huge pages at 0x%lx of process %d: %s",
 				 (unsigned long)a->start, p->pid, strerror(errno));
-	v->pgoff = 0;
-	v->status = VMA_REGULAR | VMA_ANON_PRIVATE;
 	v->flags |=
 		MAP_ANONYMOUS | MAP_HUGETLB | (uint32_t)__builtin_ctzl((unsigned long)st.st_blksize) << MAP_HUGE_SHIFT;
+	v->status = VMA_REGULAR | (a->shared ? VMA_ANON_SHARED : VMA_ANON_PRIVATE);
+	if (a->shared)
+		return shmem_dump_area(d, p, a, &v->shmid);
+	v->pgoff = 0;
 	return 0;
 }
 
