@@ -202,3 +202,55 @@ int sockdiag_end_waits(uint16_t port)
 	free(waits.reqs);
 	return ret;
 }
+
+static int parse_packet(struct nl_msg *msg, struct sockdiag_packet *p)
+{
+	struct nlattr *tb[PACKET_DIAG_MAX + 1];
+	const struct packet_diag_msg *m = nlmsg_data(nlmsg_hdr(msg));
+	const struct nlattr *list;
+
+	if (m->pdiag_ino != p->ino)
+		return 0;
+	if (nlmsg_parse(nlmsg_hdr(msg), sizeof(*m), tb, PACKET_DIAG_MAX, NULL) < 0 || !tb[PACKET_DIAG_INFO] ||
+	    nla_len(tb[PACKET_DIAG_INFO]) < (int)sizeof(p->info))
+		return -EPROTO;
+	p->found = true;
+	p->type = m->pdiag_type;
+	p->protocol = m->pdiag_num;
+	memcpy(&p->info, nla_data(tb[PACKET_DIAG_INFO]), sizeof(p->info));
+	list = tb[PACKET_DIAG_MCLIST];
+	if (list) {
+		p->members = malloc((size_t)nla_len(list) + 1);
+		if (!p->members)
+			return -ENOMEM;
+		memcpy(p->members, nla_data(list), (size_t)nla_len(list));
+		p->nr_members = (size_t)nla_len(list) / sizeof(*p->members);
+	}
+	p->has_fanout = tb[PACKET_DIAG_FANOUT] != NULL;
+	p->fanout = p->has_fanout ? nla_get_u32(tb[PACKET_DIAG_FANOUT]) : 0;
+	p->rings = tb[PACKET_DIAG_RX_RING] || tb[PACKET_DIAG_TX_RING];
+	return 0;
+}
+
+static int take_packet(struct nl_msg *msg, void *arg)
+{
+	struct sockdiag_packet *p = arg;
+
+	p->error = parse_packet(msg, p);
+	return p->error ? NL_STOP : NL_OK;
+}
+
+int sockdiag_packet(uint64_t ino, struct sockdiag_packet *out)
+{
+	struct packet_diag_req req = {
+		.sdiag_family = AF_PACKET,
+		.pdiag_show = PACKET_SHOW_INFO | PACKET_SHOW_MCLIST | PACKET_SHOW_RING_CFG | PACKET_SHOW_FANOUT,
+	};
+	int ret;
+
+	*out = (struct sockdiag_packet){ .ino = (uint32_t)ino };
+	ret = ask(&req, sizeof(req), take_packet, out);
+	if (ret == 0)
+		ret = out->error;
+	return ret < 0 || out->found ? ret : -ENOENT;
+}

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <linux/packet_diag.h>
+
 #include "common/idmap.h"
 
 /* What sock_diag(7) says about the sockets of the caller's network namespace. */
@@ -34,6 +36,23 @@ int sockdiag_unix(struct sockdiag_unix_list *out);
 
 /** sockdiag_unix_free() - Free a list */
 void sockdiag_unix_free(struct sockdiag_unix_list *list);
+
+struct sockdiag_packet {
+	uint32_t ino;
+	bool found;
+	int type;
+	uint16_t protocol;
+	struct packet_diag_info info;
+	struct packet_diag_mclist *members; /* malloc'ed */
+	size_t nr_members;
+	bool has_fanout, rings;
+	uint32_t fanout;
+	int error;
+};
+
+/** sockdiag_packet() - The packet socket with an inode. @out: the caller frees members, in any case. Return: 0, or
+ * -errno (-ENOENT: it is not listed) */
+int sockdiag_packet(uint64_t ino, struct sockdiag_packet *out);
 
 /**
  * sockdiag_udp_shutdowns() - Which UDP sockets have been shut down, over IPv4 and IPv6
