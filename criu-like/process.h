@@ -110,7 +110,7 @@ struct dump_options {
 	bool tcp_established, tcp_close, skip_in_flight;
 	const char *network_lock; /* "nftables", or "skip": others keep packets of TCP connections out */
 	const char *work_dir;	  /* the log is there */
-	bool link_remap;
+	bool link_remap, ext_unix;
 	uint64_t ghost_limit; /* bytes, 0: none */
 	unsigned timeout;     /* seconds, 0: none */
 	bool display_stats;
@@ -149,6 +149,7 @@ struct restore_options {
 	bool shell_job;
 	bool tcp_established, tcp_close;
 	const char *network_lock; /* as above */
+	bool ext_unix;
 	bool any_mode;		  /* files may have other permissions than at the dump */
 	bool no_verify;		  /* take pages without comparing their checksums */
 	const char *stats_file;

@@ -18,6 +18,8 @@ static const struct command_option options[] = {
 	{ OPTION_FLAG, 0, "tcp-close", AT(tcp_close), NULL, "restore TCP connections as closed sockets", 0, 0 },
 	{ OPTION_FLAG, 0, "skip-in-flight", AT(skip_in_flight), NULL, "drop TCP connections that wait to be accepted",
 	  0, 0 },
+	{ OPTION_FLAG, 'x', "ext-unix-sk", AT(ext_unix), "[INODE]",
+	  "allow datagram sockets that are connected to others outside", 0, 0 },
 	{ OPTION_TEXT, 0, "network-lock", AT(network_lock), "METHOD",
 	  "how to lock TCP connections: nftables (default) or skip", 0, 0 },
 	{ OPTION_TEXT, 'W', "work-dir", AT(work_dir), "DIR", "where the log is (default: DIR)", 0, 0 },

@@ -18,6 +18,8 @@ static const struct command_option options[] = {
 	{ OPTION_FLAG, 'j', "shell-job", AT(shell_job), NULL, "the tree joins the session of this command", 0, 0 },
 	{ OPTION_FLAG, 0, "tcp-established", AT(tcp_established), NULL, "restore TCP connections", 0, 0 },
 	{ OPTION_FLAG, 0, "tcp-close", AT(tcp_close), NULL, "restore TCP connections as closed sockets", 0, 0 },
+	{ OPTION_FLAG, 'x', "ext-unix-sk", AT(ext_unix), "[INODE]", "connect datagram sockets to others that are here",
+	  0, 0 },
 	{ OPTION_TEXT, 0, "network-lock", AT(network_lock), "METHOD",
 	  "how TCP connections are locked: nftables (default) or skip", 0, 0 },
 	{ OPTION_FLAG, 0, "skip-file-rwx-check", AT(any_mode), NULL, "let files have other permissions than before", 0,

@@ -9,6 +9,9 @@
  *what waits in the queue of a bound datagram socket is sent there. First those whose name has been deleted since, then
  *the rest, who may have taken over the name.
  *	3. queues of pairs, shutdown, options.
+ *
+ *With --ext-unix-sk a datagram socket may be connected to the name of a socket outside the tree, as to /dev/log. That
+ *socket has an entry, too, and no descriptor: only the name is connected to again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +32,8 @@
 #ifndef SIOCUNIXFILE
 #define SIOCUNIXFILE (SIOCPROTOPRIVATE + 0)
 #endif
+
+#define EXTERNAL 1 /* UnixSkEntry.uflags: a socket outside the tree */
 
 /* Dump: a socket of the tree. */
 struct unix_seen {
@@ -208,6 +213,57 @@ static int check_pending(struct dump *d, const struct unix_seen *x)
 	return 0;
 }
 
+/* The entry of a socket outside the tree that @x sends to. */
+static int add_external(struct dump *d, const struct unix_seen *x, const struct sockdiag_unix *diag)
+{
+	FileEntry *fe = file_add(d, &unix_socket_kind);
+	UnixSkEntry *e = arena_alloc(d->arena, sizeof(*e));
+	SkOptsEntry *opts = arena_alloc(d->arena, sizeof(*opts));
+	FownEntry *owner = arena_alloc(d->arena, sizeof(*owner));
+	struct unix_seen *seen = arena_alloc(d->arena, sizeof(*seen));
+
+	if (!fe || !e || !opts || !owner || !seen || idmap_put(&d->files->unixes->seen, diag->ino, seen) < 0)
+		return no_memory(d->diag);
+	unix_sk_entry__init(e);
+	sk_opts_entry__init(opts);
+	fown_entry__init(owner);
+	fe->usk = e;
+	e->id = fe->id;
+	e->ino = diag->ino;
+	e->type = diag->type;
+	e->state = TCP_LISTEN;
+	e->uflags = EXTERNAL;
+	e->opts = opts;
+	e->fown = owner;
+	e->name.len = diag->name_len;
+	e->name.data = (uint8_t *)arena_alloc(d->arena, diag->name_len + 1);
+	if (!e->name.data)
+		return no_memory(d->diag);
+	memcpy(e->name.data, diag->name, diag->name_len);
+	*seen = (struct unix_seen){ .diag = diag, .entry = e, .pid = x->pid, .fd = x->fd };
+	return 0;
+}
+
+/* The other end is not in the tree. */
+static int check_outside(struct dump *d, const struct unix_seen *x)
+{
+	const struct sockdiag_unix *diag = idmap_get(&d->files->unixes->diag, x->entry->peer);
+
+	if (x->entry->type != SOCK_DGRAM || !diag || !diag->name_len || diag->peer == x->entry->ino)
+		return refuse_peer(
+			d, x,
+			"its other end is outside the dumped tree; close the connection, or dump the tree that "
+			"holds both ends");
+	if (!d->opt->ext_unix)
+		return refuse_peer(
+			d, x,
+			"it sends to a socket outside the dumped tree; use --ext-unix-sk if one of that name "
+			"will be there at the restore");
+	if (diag->name[0] && diag->name[0] != '/')
+		return refuse_peer(d, x, "it sends to a socket outside the dumped tree that has a relative name");
+	return add_external(d, x, diag);
+}
+
 static int check_peer(struct dump *d, const struct unix_seen *x)
 {
 	const UnixSkEntry *e = x->entry;
@@ -219,10 +275,7 @@ static int check_peer(struct dump *d, const struct unix_seen *x)
 		return alone ? refuse_peer(d, x, "its other end cannot be found; dump again") : 0;
 	}
 	if (!peer)
-		return refuse_peer(
-			d, x,
-			"its other end is outside the dumped tree; close the connection, or dump the tree that "
-			"holds both ends");
+		return check_outside(d, x);
 	if (peer->entry->state != TCP_LISTEN && peer->entry->peer != e->ino && !peer->entry->name.len)
 		return refuse_peer(d, x, "it is connected to a socket without a name that is not connected to it");
 	return 0;
@@ -374,9 +427,13 @@ static int unix_open(struct restore *r, struct opened_file *f)
 	int fd;
 
 	if (e->peer && !peer_of(r, f))
+		return diag_fail(r->diag, EPROTO,
+				 "the UNIX socket with id %u is connected to one that is not in the images", e->id);
+	if (e->peer && peer_of(r, f)->entry->usk->uflags & EXTERNAL && !r->opt->ext_unix)
 		return diag_fail(
 			r->diag, ENOTSUP,
-			"the UNIX socket with id %u is connected to one outside the images, which is not supported yet",
+			"the UNIX socket with id %u sends to a socket outside the images: use --ext-unix-sk to "
+			"connect it to the one that has its name here",
 			e->id);
 	if (connected(r, f))
 		return open_pair(r, f, other_end(r, f));
