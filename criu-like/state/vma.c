@@ -41,7 +41,7 @@ static const struct {
 	const char *what;
 } refused[] = {
 	{ AREA_VM_UFFD_MISSING | AREA_VM_UFFD_WP | AREA_VM_UFFD_MINOR,
-	  "is registered with the program's own userfaultfd" },
+	  "is registered with a userfaultfd (the program's own, or of a lazy restore that is not done yet)" },
 	{ AREA_VM_SHADOW_STACK, "is a shadow stack" },
 	{ AREA_VM_DROPPABLE, "is droppable memory" },
 	{ AREA_VM_SEALED, "is sealed" },
