@@ -270,9 +270,10 @@ struct open_file *file_at(struct dump *d, const struct process *p, int fd)
 	return e ? d->files->files[e->id - 1] : NULL;
 }
 
+/* The last first: CRIU wants sockets outside the tree before those that send to them, and they were found later. */
 static int write_entries(struct dump *d, struct image_writer *w)
 {
-	for (size_t i = 0; i < d->files->nr; i++) {
+	for (size_t i = d->files->nr; i-- > 0;) {
 		int ret = image_put(w, d->files->files[i]->entry);
 
 		if (ret < 0)

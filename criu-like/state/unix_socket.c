@@ -233,6 +233,8 @@ static int add_external(struct dump *d, const struct unix_seen *x, const struct 
 	e->type = diag->type;
 	e->state = TCP_LISTEN;
 	e->uflags = EXTERNAL;
+	e->has_ns_id = x->entry->has_ns_id;
+	e->ns_id = x->entry->ns_id;
 	e->opts = opts;
 	e->fown = owner;
 	e->name.len = diag->name_len;
