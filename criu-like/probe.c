@@ -6,6 +6,8 @@
 #include <linux/kcmp.h>
 #include <linux/netlink.h>
 #include <linux/sched.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,6 +27,7 @@
 #include "criu-like/inject/arch.h"
 #include "criu-like/inject/batch.h"
 #include "criu-like/inspect/proc.h"
+#include "criu-like/state/net_lock.h"
 
 /* Newer than some distributions' headers: prctl(2), kernel 6.16. */
 #ifndef PR_TIMER_CREATE_RESTORE_IDS
@@ -322,6 +325,24 @@ static int probe_raise_limit(void)
 	return in_child(raise_limit);
 }
 
+static int probe_tcp_repair(void)
+{
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int on = 1;
+
+	return fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof(on)) < 0 ? -errno : 0;
+}
+
+static int probe_net_lock(void)
+{
+	char table[NET_LOCK_NAME_MAX];
+	int ret;
+
+	snprintf(table, sizeof(table), "thaw-check-%d", getpid());
+	ret = net_lock_create(table, NULL, 0);
+	return ret < 0 ? ret : net_lock_remove(table);
+}
+
 #define AS_ROOT "run as root, or give thaw "
 #define IN_CONTAINER " (in a container: --cap-add)"
 
@@ -361,6 +382,11 @@ const struct probe probes[] = {
 	{ "suspending seccomp filters", 0, probe_seccomp,
 	  "programs under seccomp stop a dump: " AS_ROOT "CAP_SYS_ADMIN" IN_CONTAINER },
 	{ "sock_diag", 0, probe_sock_diag, "sockets stop a dump: the kernel needs CONFIG_INET_DIAG" },
+	{ "TCP repair mode", 0, probe_tcp_repair,
+	  "TCP connections stop a dump even with --tcp-established: " AS_ROOT "CAP_NET_ADMIN" IN_CONTAINER },
+	{ "locking TCP connections by nftables", 0, probe_net_lock,
+	  "--tcp-established needs --network-lock skip: the kernel needs CONFIG_NF_TABLES_INET, and thaw "
+	  "CAP_NET_ADMIN" },
 	{ "raising hard limits", 0, probe_raise_limit,
 	  "a program with higher hard limits than thaw's is refused: raise them before, or give CAP_SYS_RESOURCE" },
 };

@@ -1,33 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "criu-like/commands/commands.h"
+#include "common/util.h"
+#include "criu-like/commands/features.h"
+#include "criu-like/commands/options.h"
 #include "criu-like/probe.h"
 
-static int usage(FILE *to)
-{
-	fprintf(to, "Usage: thaw check\n\n"
-		    "Try out what the kernel and the capabilities allow: a line each, and what to do.\n"
-		    "Exit status 0: dump, restore and lazy restore can work; 1: not.\n");
-	return to == stdout ? 0 : 1;
-}
+struct check_options {
+	const char *feature;
+};
+
+static const struct command_option options[] = {
+	{ OPTION_TEXT, 0, "feature", offsetof(struct check_options, feature), "NAME", "check only this, by CRIU's name",
+	  0, 0 },
+};
+
+static const struct command_usage usage = {
+	"check [--feature NAME]",
+	"Try out what the kernel and the capabilities allow: a line each, and what to do.\n"
+	"Exit status 0: dump, restore and lazy restore can work; 1: not.\n",
+	options, ARRAY_SIZE(options)
+};
 
 int cmd_check(int argc, char **argv)
 {
-	static const struct option options[] = { { "help", no_argument, NULL, 'h' }, { 0 } };
+	struct check_options opt = { 0 };
+	struct log_options log = { 0 };
 	bool no_uffd = false;
-	int opt, failed = 0;
+	int failed = 0, ret = command_parse(&usage, argc, argv, &opt, &log);
 
-	while ((opt = getopt_long(argc, argv, "h", options, NULL)) != -1)
-		return usage(opt == 'h' ? stdout : stderr);
-	if (optind < argc)
-		return usage(stderr);
+	if (ret)
+		return ret == 2 ? 0 : 1;
+	if (opt.feature)
+		return feature_check(opt.feature);
 	for (size_t i = 0; i < nr_probes; i++) {
 		const struct probe *p = &probes[i];
-		int ret;
 
 		fflush(stdout);
 		ret = p->run();
