@@ -26,11 +26,12 @@ static const struct {
 	{ "half closed", { TCP_FIN_WAIT2, TCP_CLOSE_WAIT } },
 	{ "half closed, unread", { TCP_FIN_WAIT2, TCP_CLOSE_WAIT } },
 	{ "half closed, unsent", { TCP_FIN_WAIT1, TCP_ESTABLISHED } },
+	{ "closed, unsent", { TCP_LAST_ACK, TCP_FIN_WAIT2 } },
 };
 
 #define CASES (sizeof(cases) / sizeof(cases[0]))
 
-enum { IDLE, UNREAD, UNSENT, HALF, HALF_UNREAD, HALF_UNSENT };
+enum { IDLE, UNREAD, UNSENT, HALF, HALF_UNREAD, HALF_UNSENT, CLOSED_UNSENT };
 
 static int listeners[FAMILIES];
 static int ends[FAMILIES][CASES][2];
@@ -116,16 +117,18 @@ static void make_pair(enum family f, size_t c)
 
 	e[0] = socket(a.ss_family, SOCK_STREAM, 0);
 	test_check(e[0] >= 0);
-	if (c == HALF_UNSENT)
+	if (c == HALF_UNSENT || c == CLOSED_UNSENT)
 		test_check(setsockopt(e[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)) == 0);
 	test_check(connect(e[0], (void *)&a, len) == 0);
 	e[1] = accept(listeners[f], NULL, NULL);
 	test_check(e[1] >= 0);
 	if (c == UNREAD || c == HALF_UNREAD)
 		send_some(f, c, 3000);
-	if (c == UNSENT || c == HALF_UNSENT)
+	if (c == CLOSED_UNSENT)
+		test_check(shutdown(e[1], SHUT_WR) == 0);
+	if (c == UNSENT || c == HALF_UNSENT || c == CLOSED_UNSENT)
 		flood(f, c);
-	if (c == HALF || c == HALF_UNREAD || c == HALF_UNSENT)
+	if (c == HALF || c == HALF_UNREAD || c == HALF_UNSENT || c == CLOSED_UNSENT)
 		test_check(shutdown(e[0], SHUT_WR) == 0);
 }
 
@@ -155,6 +158,12 @@ static void check_data(enum family f, size_t c)
 		test_check(read(ends[f][c][1], buf, sizeof(buf)) == 0);
 	else
 		test_check(write(ends[f][c][0], "x", 1) == 1 && read(ends[f][c][1], buf, 1) == 1 && buf[0] == 'x');
+	if (c == CLOSED_UNSENT) {
+		test_check(read(ends[f][c][0], buf, 1) == 0);
+		close(ends[f][c][0]);
+		close(ends[f][c][1]);
+		return;
+	}
 	test_check(write(ends[f][c][1], "back", 4) == 4 && read(ends[f][c][0], buf, 4) == 4 && !memcmp(buf, "back", 4));
 	close(ends[f][c][1]);
 	test_check(read(ends[f][c][0], buf, 1) == 0);
