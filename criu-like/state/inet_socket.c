@@ -71,6 +71,17 @@ static int put_addresses(struct seen *s, InetSkEntry *e)
 	return ret;
 }
 
+/* Where a connection that is being made goes: getpeername(2) does not say it yet. */
+static int put_wanted_peer(struct seen *s, InetSkEntry *e)
+{
+	union inet_address dst = { 0 };
+	socklen_t len = e->family == AF_INET ? sizeof(dst.v4) : sizeof(dst.v6); /* not more */
+
+	if (getsockopt(s->lfd, SOL_SOCKET, SO_PEERNAME, &dst, &len) < 0)
+		return file_fail(s, errno, "SO_PEERNAME");
+	return put_address(s, &dst, &e->dst_addr, &e->n_dst_addr, &e->dst_port);
+}
+
 static bool is_shut(const struct seen *s)
 {
 	struct pollfd p = { .fd = s->lfd, .events = POLLRDHUP };
@@ -106,6 +117,12 @@ static int dump_tcp(struct seen *s, InetSkEntry *e)
 	e->state = info.tcpi_state;
 	if (e->state == TCP_CLOSE)
 		return is_shut(s) ? dump_over(s, e) : 0;
+	if (e->state == TCP_SYN_SENT) {
+		int ret = put_wanted_peer(s, e);
+
+		if (ret < 0)
+			return ret;
+	}
 	if (e->state != TCP_LISTEN)
 		return tcp_note(s, e);
 	if (info.tcpi_unacked && !s->d->opt->skip_in_flight && !s->d->opt->tcp_close)
