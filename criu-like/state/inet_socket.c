@@ -17,6 +17,7 @@
 #include "common/arena.h"
 #include "criu-like/inspect/sockdiag.h"
 #include "criu-like/state/file_kind.h"
+#include "criu-like/state/inet_raw.h"
 #include "criu-like/state/tcp.h"
 
 #define DEFAULT_TTL 64
@@ -193,6 +194,20 @@ static int dump_tcp_options(struct seen *s, InetSkEntry *e)
 	return 0;
 }
 
+static bool is_tcp(const InetSkEntry *e)
+{
+	return e->type == SOCK_STREAM && e->proto == IPPROTO_TCP;
+}
+
+static int dump_protocol(struct seen *s, InetSkEntry *e)
+{
+	if (e->type == SOCK_RAW) {
+		e->state = e->dst_port ? TCP_ESTABLISHED : TCP_CLOSE;
+		return 0;
+	}
+	return is_tcp(e) ? dump_tcp(s, e) : dump_udp(s, e);
+}
+
 static int inet_dump(struct seen *s, FileEntry *fe)
 {
 	InetSkEntry *e = arena_alloc(s->d->arena, sizeof(*e));
@@ -208,14 +223,17 @@ static int inet_dump(struct seen *s, FileEntry *fe)
 	e->family = (uint32_t)number(s, SOL_SOCKET, SO_DOMAIN);
 	e->type = (uint32_t)number(s, SOL_SOCKET, SO_TYPE);
 	e->proto = (uint32_t)number(s, SOL_SOCKET, SO_PROTOCOL);
-	if (e->proto != IPPROTO_TCP && e->proto != IPPROTO_UDP)
-		return file_refuse(s, "an IP socket that is neither TCP nor UDP", "it is not supported yet; close it");
+	if (e->type != SOCK_RAW && e->proto != IPPROTO_TCP && e->proto != IPPROTO_UDP)
+		return file_refuse(s, "an IP socket that is neither TCP, UDP nor raw",
+				   "it is not supported yet; close it");
 	ret = put_addresses(s, e);
 	if (ret == 0)
-		ret = e->proto == IPPROTO_TCP ? dump_tcp(s, e) : dump_udp(s, e);
+		ret = dump_protocol(s, e);
 	if (ret == 0)
 		ret = dump_ip_options(s, e);
-	if (ret == 0 && e->proto == IPPROTO_TCP)
+	if (ret == 0 && e->type == SOCK_RAW)
+		ret = inet_raw_dump(s, e);
+	if (ret == 0 && is_tcp(e))
 		ret = dump_tcp_options(s, e);
 	if (ret == 0)
 		ret = socket_netns(s, &e->ns_id);
@@ -252,7 +270,7 @@ static int check_entry(struct restore *r, const InetSkEntry *e)
 
 	if ((e->family != AF_INET && e->family != AF_INET6) || e->n_src_addr < words || e->n_dst_addr < words)
 		return diag_fail(r->diag, EPROTO, "files.img: the IP socket with id %u has no proper addresses", e->id);
-	if (e->proto != IPPROTO_TCP && e->proto != IPPROTO_UDP)
+	if (e->type != SOCK_RAW && e->proto != IPPROTO_TCP && e->proto != IPPROTO_UDP)
 		return diag_fail(r->diag, ENOTSUP,
 				 "the IP socket with id %u has protocol %u, which is not supported yet", e->id,
 				 e->proto);
@@ -287,7 +305,7 @@ static int attach(struct restore *r, const struct opened_file *f)
 
 	if (ret == 0 && e->opts->so_reuseport)
 		ret = set(r, f, SOL_SOCKET, SO_REUSEPORT, 1);
-	if (ret == 0 && e->has_v6only)
+	if (ret == 0 && e->has_v6only && e->type != SOCK_RAW)
 		ret = set(r, f, IPPROTO_IPV6, IPV6_V6ONLY, e->v6only);
 	if (ret == 0 && e->ip_opts && e->ip_opts->freebind)
 		ret = set(r, f, IPPROTO_IP, IP_FREEBIND, 1);
@@ -337,12 +355,14 @@ static int inet_open(struct restore *r, struct opened_file *f)
 		return f->fd;
 	if (tcp_is_connection(r, e))
 		ret = tcp_open(r, f);
-	else if (e->proto == IPPROTO_UDP || e->state == TCP_LISTEN || !e->dst_port)
+	else if (!is_tcp(e) || e->state == TCP_LISTEN || !e->dst_port)
 		ret = attach(r, f);
 	else if (shutdown(f->fd, SHUT_RDWR) < 0 && errno != ENOTCONN) /* --tcp-close: reading says end of file */
 		return opener_fail(r, errno, f, "shutdown");
 	if (ret == 0)
 		ret = restore_ip_options(r, f);
+	if (ret == 0 && e->type == SOCK_RAW)
+		ret = inet_raw_restore(r, f);
 	return ret < 0 ? ret : opener_setup(r, f, e->flags, e->fown);
 }
 

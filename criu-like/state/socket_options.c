@@ -69,10 +69,14 @@ static bool absent(const struct option *o, int value)
 
 static int dump_numbers(struct seen *s, SkOptsEntry *e)
 {
-	int family, protocol, ret = get_number(s, SOL_SOCKET, SO_DOMAIN, &family);
+	int family, protocol, type, ret = get_number(s, SOL_SOCKET, SO_DOMAIN, &family);
 
 	if (ret == 0)
 		ret = get_number(s, SOL_SOCKET, SO_PROTOCOL, &protocol);
+	if (ret == 0)
+		ret = get_number(s, SOL_SOCKET, SO_TYPE, &type);
+	if (ret == 0 && type == SOCK_RAW)
+		protocol = 0; /* it sees packets of that protocol, and does not speak it */
 	for (size_t i = 0; i < ARRAY_SIZE(options) && ret == 0; i++) {
 		const struct option *o = &options[i];
 		int value;
@@ -192,12 +196,15 @@ static int set(struct restore *r, const struct opened_file *f, int level, int na
 /* Only what differs from a new socket is set: some options take privileges. */
 static int restore_numbers(struct restore *r, const struct opened_file *f, const SkOptsEntry *e)
 {
-	int family = 0, protocol = 0, ret = 0;
+	int family = 0, protocol = 0, type = 0, ret = 0;
 	socklen_t len = sizeof(int);
 
 	if (getsockopt(f->fd, SOL_SOCKET, SO_DOMAIN, &family, &len) < 0 ||
-	    getsockopt(f->fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) < 0)
+	    getsockopt(f->fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) < 0 ||
+	    getsockopt(f->fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
 		return opener_fail(r, errno, f, "getsockopt");
+	if (type == SOCK_RAW)
+		protocol = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(options) && ret == 0; i++) {
 		const struct option *o = &options[i];
 		int value, now = 0;

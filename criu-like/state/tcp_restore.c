@@ -41,8 +41,9 @@ struct tcp_again {
 
 bool tcp_is_connection(const struct restore *r, const InetSkEntry *e)
 {
-	return e->proto == IPPROTO_TCP && e->state != TCP_LISTEN && e->dst_port && !r->opt->tcp_close &&
-	       !r->dumped_tcp_close && (e->state != TCP_CLOSE || image_exists(r->dir, IMG_TCP_STREAM, e->ino));
+	return e->type == SOCK_STREAM && e->proto == IPPROTO_TCP && e->state != TCP_LISTEN && e->dst_port &&
+	       !r->opt->tcp_close && !r->dumped_tcp_close &&
+	       (e->state != TCP_CLOSE || image_exists(r->dir, IMG_TCP_STREAM, e->ino));
 }
 
 static int lock(struct restore *r, const struct net_connection *conns, size_t nr)
