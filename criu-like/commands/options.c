@@ -14,8 +14,8 @@
 
 #define MAX_OPTIONS 128
 #define NAME_MAX_LEN 40
-#define FIRST_LONG 256 /* getopt_long() returns this plus the row for an option without a letter */
-#define FIRST_NO 1024  /* this plus the row for --no-NAME */
+#define FIRST_LONG 256			    /* getopt_long() returns this plus the row for an option without a letter */
+#define FIRST_NO (FIRST_LONG + MAX_OPTIONS) /* this plus the row for --no-NAME */
 
 static const struct command_option common[] = {
 	{ OPTION_TEXT, 'o', "log-file", offsetof(struct log_options, file), "FILE", "log to this file", 0, 0 },
@@ -108,10 +108,8 @@ static void fill_getopt(struct parser *p)
 
 static const struct command_option *find_option(const struct parser *p, int c)
 {
-	if (c >= FIRST_NO)
-		return p->rows[c - FIRST_NO];
 	if (c >= FIRST_LONG)
-		return p->rows[c - FIRST_LONG];
+		return p->rows[(c - FIRST_LONG) % MAX_OPTIONS];
 	for (size_t i = 0; i < p->nr; i++)
 		if (p->rows[i]->letter == c)
 			return p->rows[i];

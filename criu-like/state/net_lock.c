@@ -46,11 +46,6 @@ struct transaction {
 	int error;
 };
 
-static void transaction_free(struct transaction *t)
-{
-	free(t->data);
-}
-
 static struct nl_msg *begin(struct transaction *t, int type, int flags, uint8_t family, uint16_t resource)
 {
 	struct nfgenmsg head = { .nfgen_family = family, .version = NFNETLINK_V0, .res_id = htons(resource) };
@@ -112,21 +107,29 @@ static int first_error(int sk)
 	return 0;
 }
 
-static int commit(struct transaction *t)
+static int send_all(const struct transaction *t)
 {
 	_cleanup_close_ int sk = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	int room = (int)t->len * 2;
 
-	bracket(t, NFNL_MSG_BATCH_END);
-	if (t->error)
-		return t->error;
 	if (sk < 0)
 		return -errno;
 	setsockopt(sk, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 	if (sendto(sk, t->data, t->len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
 		return -errno;
 	return first_error(sk);
+}
+
+/* Send a transaction, unless something went wrong while it was made; it is gone then. */
+static int commit(struct transaction *t)
+{
+	int ret;
+
+	bracket(t, NFNL_MSG_BATCH_END);
+	ret = t->error ? t->error : send_all(t);
+	free(t->data);
+	return ret;
 }
 
 static void add_table(struct transaction *t, const char *table)
@@ -309,7 +312,7 @@ static void add_drop(struct transaction *t, const char *table, const char *chain
 
 static int create_table(const char *table)
 {
-	__attribute__((cleanup(transaction_free))) struct transaction t = { 0 };
+	struct transaction t = { 0 };
 
 	bracket(&t, NFNL_MSG_BATCH_BEGIN);
 	add_table(&t, table);
@@ -346,27 +349,29 @@ static void put_element(struct nl_msg *m, const struct family *f, const struct n
 static int add_some(const char *table, const struct family *f, const struct net_connection *conns, size_t nr,
 		    size_t *first)
 {
-	__attribute__((cleanup(transaction_free))) struct transaction t = { 0 };
+	struct transaction t = { 0 };
 	struct nlattr *list;
 	struct nl_msg *m;
 	unsigned put = 0;
 
 	bracket(&t, NFNL_MSG_BATCH_BEGIN);
 	m = command(&t, NFT_MSG_NEWSETELEM, NLM_F_CREATE);
-	if (!m)
-		return -ENOMEM;
-	nla_put_string(m, NFTA_SET_ELEM_LIST_TABLE, table);
-	nla_put_string(m, NFTA_SET_ELEM_LIST_SET, f->set);
-	list = nla_nest_start(m, NFTA_SET_ELEM_LIST_ELEMENTS);
-	for (; *first < nr && put < ELEMENTS_AT_ONCE; ++*first) {
-		if ((conns[*first].family == AF_INET) != (f->nfproto == NFPROTO_IPV4))
-			continue;
-		put_element(m, f, &conns[*first]);
-		put++;
+	if (m) {
+		nla_put_string(m, NFTA_SET_ELEM_LIST_TABLE, table);
+		nla_put_string(m, NFTA_SET_ELEM_LIST_SET, f->set);
+		list = nla_nest_start(m, NFTA_SET_ELEM_LIST_ELEMENTS);
+		for (; *first < nr && put < ELEMENTS_AT_ONCE; ++*first)
+			if ((conns[*first].family == AF_INET) == (f->nfproto == NFPROTO_IPV4)) {
+				put_element(m, f, &conns[*first]);
+				put++;
+			}
+		nla_nest_end(m, list);
 	}
-	nla_nest_end(m, list);
 	end(&t, m);
-	return put ? commit(&t) : 0;
+	if (put)
+		return commit(&t);
+	free(t.data);
+	return t.error;
 }
 
 int net_lock_create(const char *table, const struct net_connection *conns, size_t nr)
@@ -385,7 +390,7 @@ int net_lock_create(const char *table, const struct net_connection *conns, size_
 
 int net_lock_remove(const char *table)
 {
-	__attribute__((cleanup(transaction_free))) struct transaction t = { 0 };
+	struct transaction t = { 0 };
 	struct nl_msg *m;
 
 	bracket(&t, NFNL_MSG_BATCH_BEGIN);

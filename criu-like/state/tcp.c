@@ -17,6 +17,7 @@
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
@@ -156,7 +157,7 @@ static int make_run_id(char *id)
 
 static int lock_all(struct dump *d, struct tcp_table *t)
 {
-	_cleanup_free_ struct net_connection *conns = calloc(t->nr, sizeof(*conns));
+	struct net_connection *conns = arena_array(d->arena, t->nr, sizeof(*conns));
 	size_t nr = 0;
 	int ret;
 
@@ -266,9 +267,22 @@ static int write_stream(struct dump *d, const struct tcp_seen *c, const TcpStrea
 	return image_finish(w);
 }
 
+static int dump_queues(struct dump *d, const struct tcp_seen *c, TcpStreamEntry *e)
+{
+	uint8_t *in = NULL, *out = NULL;
+	int ret = read_queue(d, c, TCP_RECV_QUEUE, &e->inq_seq, e->inq_len, &in);
+
+	if (ret == 0)
+		ret = read_queue(d, c, TCP_SEND_QUEUE, &e->outq_seq, e->outq_len, &out);
+	if (ret == 0)
+		ret = write_stream(d, c, e, in, out);
+	free(in);
+	free(out);
+	return ret;
+}
+
 static int dump_one(struct dump *d, struct tcp_seen *c)
 {
-	_cleanup_free_ uint8_t *in = NULL, *out = NULL;
 	TcpStreamEntry e = TCP_STREAM_ENTRY__INIT;
 	struct tcp_info info = { 0 };
 	socklen_t len = sizeof(info);
@@ -283,11 +297,7 @@ static int dump_one(struct dump *d, struct tcp_seen *c)
 	ret = read_lengths(d, c, &e);
 	if (ret == 0)
 		ret = read_options(d, c, &info, &e);
-	if (ret == 0)
-		ret = read_queue(d, c, TCP_RECV_QUEUE, &e.inq_seq, e.inq_len, &in);
-	if (ret == 0)
-		ret = read_queue(d, c, TCP_SEND_QUEUE, &e.outq_seq, e.outq_len, &out);
-	return ret < 0 ? ret : write_stream(d, c, &e, in, out);
+	return ret < 0 ? ret : dump_queues(d, c, &e);
 }
 
 int tcp_dump(struct dump *d)

@@ -65,7 +65,7 @@ static int lock(struct restore *r, const struct net_connection *conns, size_t nr
 
 int tcp_lock(struct restore *r)
 {
-	_cleanup_free_ struct net_connection *conns = calloc(r->files->nr + 1, sizeof(*conns));
+	struct net_connection *conns = arena_array(r->arena, r->files->nr + 1, sizeof(*conns));
 	size_t nr = 0;
 
 	if (!conns)

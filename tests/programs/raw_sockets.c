@@ -13,7 +13,7 @@ static void ping(int fd)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET };
 	struct icmphdr req = { .type = ICMP_ECHO }, *reply;
-	uint8_t buf[256];
+	uint8_t buf[256] = { 0 };
 
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	req.checksum = (uint16_t)~htons(ICMP_ECHO << 8);
@@ -25,7 +25,7 @@ static void ping(int fd)
 
 int main(int argc, char **argv)
 {
-	struct sockaddr_in lo = { .sin_family = AF_INET }, name;
+	struct sockaddr_in lo = { .sin_family = AF_INET }, name = { 0 };
 	int icmp = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP),
 	    v6 = socket(AF_INET6, SOCK_RAW | SOCK_NONBLOCK, IPPROTO_ICMPV6);
 	int tcp = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_TCP), yes = 1, value = 0;

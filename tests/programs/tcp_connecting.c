@@ -42,6 +42,7 @@ int main(int argc, char **argv)
 	test_check(poll(&p, 1, 20000) == 1 && getsockopt(client, SOL_SOCKET, SO_ERROR, &error, &len) == 0 &&
 		   error == 0);
 	if (state(client) != TCP_ESTABLISHED || !(fcntl(client, F_GETFL) & O_NONBLOCK))
-		test_fail("state %d, flags %o, poll %x", state(client), (unsigned)fcntl(client, F_GETFL), (unsigned)p.revents);
+		test_fail("state %d, flags %o, poll %x", state(client), (unsigned)fcntl(client, F_GETFL),
+			  (unsigned)p.revents);
 	test_pass();
 }
