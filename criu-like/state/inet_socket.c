@@ -72,7 +72,7 @@ static int put_addresses(struct seen *s, InetSkEntry *e)
 	return ret;
 }
 
-/* Where a connection that is being made goes: getpeername(2) does not say it yet. */
+/* Where a connection that is being made goes, or has gone: getpeername(2) does not say it. */
 static int put_wanted_peer(struct seen *s, InetSkEntry *e)
 {
 	union inet_address dst = { 0 };
@@ -98,9 +98,11 @@ static int dump_over(struct seen *s, InetSkEntry *e)
 {
 	int unread = 0;
 
-	if (ioctl(s->lfd, FIONREAD, &unread) == 0 && unread)
-		return file_refuse(s, "a TCP connection that was closed with unread data",
-				   "dump again when the program has read it");
+	if (ioctl(s->lfd, FIONREAD, &unread) == 0 && unread && !s->d->opt->tcp_close) {
+		int ret = put_wanted_peer(s, e);
+
+		return ret < 0 ? ret : tcp_note(s, e);
+	}
 	e->src_port = 0;
 	e->dst_port = 0;
 	e->has_shutdown = true;

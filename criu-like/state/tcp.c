@@ -99,6 +99,7 @@ int tcp_note(struct seen *s, InetSkEntry *e)
 	case TCP_CLOSE_WAIT:
 	case TCP_LAST_ACK:
 	case TCP_CLOSING:
+	case TCP_CLOSE: /* with data that has not been read */
 		break;
 	default:
 		return file_refuse(s, "a TCP socket in this state", "it is about to change; dump again");

@@ -27,11 +27,12 @@ static const struct {
 	{ "half closed, unread", { TCP_FIN_WAIT2, TCP_CLOSE_WAIT } },
 	{ "half closed, unsent", { TCP_FIN_WAIT1, TCP_ESTABLISHED } },
 	{ "closed, unsent", { TCP_LAST_ACK, TCP_FIN_WAIT2 } },
+	{ "closed, unread", { TCP_CLOSE, TCP_CLOSE } },
 };
 
 #define CASES (sizeof(cases) / sizeof(cases[0]))
 
-enum { IDLE, UNREAD, UNSENT, HALF, HALF_UNREAD, HALF_UNSENT, CLOSED_UNSENT };
+enum { IDLE, UNREAD, UNSENT, HALF, HALF_UNREAD, HALF_UNSENT, CLOSED_UNSENT, CLOSED_UNREAD };
 
 static int listeners[FAMILIES];
 static int ends[FAMILIES][CASES][2];
@@ -122,14 +123,16 @@ static void make_pair(enum family f, size_t c)
 	test_check(connect(e[0], (void *)&a, len) == 0);
 	e[1] = accept(listeners[f], NULL, NULL);
 	test_check(e[1] >= 0);
-	if (c == UNREAD || c == HALF_UNREAD)
+	if (c == UNREAD || c == HALF_UNREAD || c == CLOSED_UNREAD)
 		send_some(f, c, 3000);
 	if (c == CLOSED_UNSENT)
 		test_check(shutdown(e[1], SHUT_WR) == 0);
 	if (c == UNSENT || c == HALF_UNSENT || c == CLOSED_UNSENT)
 		flood(f, c);
-	if (c == HALF || c == HALF_UNREAD || c == HALF_UNSENT || c == CLOSED_UNSENT)
+	if (c == HALF || c == HALF_UNREAD || c == HALF_UNSENT || c == CLOSED_UNSENT || c == CLOSED_UNREAD)
 		test_check(shutdown(e[0], SHUT_WR) == 0);
+	if (c == CLOSED_UNREAD)
+		test_check(shutdown(e[1], SHUT_WR) == 0);
 }
 
 /* All that was sent arrives, then the end if there is one. */
@@ -158,7 +161,7 @@ static void check_data(enum family f, size_t c)
 		test_check(read(ends[f][c][1], buf, sizeof(buf)) == 0);
 	else
 		test_check(write(ends[f][c][0], "x", 1) == 1 && read(ends[f][c][1], buf, 1) == 1 && buf[0] == 'x');
-	if (c == CLOSED_UNSENT) {
+	if (c == CLOSED_UNSENT || c == CLOSED_UNREAD) {
 		test_check(read(ends[f][c][0], buf, 1) == 0);
 		close(ends[f][c][0]);
 		close(ends[f][c][1]);
