@@ -229,18 +229,22 @@ int restore_socket_finish(int conn)
 {
 	int ret = send_word(conn, RESTORE_FINISHED), unread;
 
-	/* What the server has not read is not in its hands: with its death the descriptors in the queue would close. */
+	/*
+	 * What the server has not read is not in its hands: with its death the descriptors in the queue would close. An
+	 * empty queue alone says nothing, since one that is thrown away is empty too; but before the kernel throws it
+	 * away it leaves an error, and where all was read it leaves none.
+	 */
 	for (;;) {
 		struct pollfd p = { conn, POLLRDHUP, 0 };
 
 		if (ret || ioctl(conn, SIOCOUTQ, &unread))
 			return ret ?: -errno;
-		if (!unread)
-			return 0;
 		if (poll(&p, 1, 0) < 0 && errno != EINTR)
 			return -errno;
-		if (p.revents & (POLLRDHUP | POLLHUP | POLLERR))
+		if (p.revents & POLLERR || (unread && p.revents & (POLLRDHUP | POLLHUP)))
 			return -ECONNRESET;
+		if (!unread)
+			return 0;
 		usleep(50);
 	}
 }

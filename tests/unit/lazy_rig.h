@@ -36,6 +36,7 @@
 
 /* Sanitizers keep most of the address space for themselves. */
 #ifdef __SANITIZE_THREAD__
+#define RIG_NOT_TAKEN 200 /* exit status of a child whose memory no server took over */
 #define RIG_BASE 0x4000000000ull
 #else
 #define RIG_BASE 0x200000000000ull
@@ -139,12 +140,12 @@ static inline void rig_child(struct rig *r, int (*body)(void *arg), void *arg)
 		signal(SIGSEGV, SIG_DFL); /* cmocka's are inherited */
 		signal(SIGBUS, SIG_DFL);
 		if (read(pipefd[0], &byte, 1) != 1)
-			_exit(200);
+			_exit(RIG_NOT_TAKEN);
 		int line = rig_hand_over(r);
 
 		if (line) {
 			fprintf(stderr, "child: line %d: %s\n", line, strerror(errno));
-			_exit(200);
+			_exit(RIG_NOT_TAKEN);
 		}
 		_exit(body(arg));
 	}
