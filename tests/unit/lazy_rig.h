@@ -37,6 +37,7 @@
 /* Sanitizers keep most of the address space for themselves. */
 #ifdef __SANITIZE_THREAD__
 #define RIG_NOT_TAKEN 200 /* exit status of a child whose memory no server took over */
+#define RIG_NOT_TAKEN 200 /* exit status of a child whose memory no server took over */
 #define RIG_BASE 0x4000000000ull
 #else
 #define RIG_BASE 0x200000000000ull
