@@ -36,13 +36,13 @@
 
 /* Sanitizers keep most of the address space for themselves. */
 #ifdef __SANITIZE_THREAD__
-#define RIG_NOT_TAKEN 200 /* exit status of a child whose memory no server took over */
-#define RIG_NOT_TAKEN 200 /* exit status of a child whose memory no server took over */
 #define RIG_BASE 0x4000000000ull
 #else
 #define RIG_BASE 0x200000000000ull
 #endif
 #define RIG_WORDS (PAGE_SIZE / 8)
+
+#define RIG_NOT_TAKEN 200 /* exit status of a child whose memory no server took over */
 
 struct rig {
 	char path[64];
