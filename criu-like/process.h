@@ -150,8 +150,8 @@ struct restore_options {
 	bool tcp_established, tcp_close;
 	const char *network_lock; /* as above */
 	bool ext_unix;
-	bool any_mode;		  /* files may have other permissions than at the dump */
-	bool no_verify;		  /* take pages without comparing their checksums */
+	bool any_mode;	/* files may have other permissions than at the dump */
+	bool no_verify; /* take pages without comparing their checksums */
 	const char *stats_file;
 };
 
