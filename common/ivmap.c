@@ -3,9 +3,9 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "common/cleanup.h"
 #include "common/util.h"
 
 size_t ivmap_find(const struct ivmap *map, uint64_t at)
@@ -93,7 +93,7 @@ int ivmap_clear(struct ivmap *map, uint64_t start, uint64_t end)
 int ivmap_move(struct ivmap *map, uint64_t from, uint64_t to, uint64_t len)
 {
 	size_t first = ivmap_find(map, from), last = first, nr;
-	_cleanup_free_ struct interval *moved = NULL;
+	struct interval *moved;
 
 	while (last < map->nr && map->v[last].start < from + len)
 		last++;
@@ -113,5 +113,6 @@ int ivmap_move(struct ivmap *map, uint64_t from, uint64_t to, uint64_t len)
 	ivmap_clear(map, to, to + len);
 	for (size_t i = 0; i < nr; i++)
 		ivmap_set(map, moved[i].start, moved[i].end, moved[i].val);
+	free(moved);
 	return 0;
 }

@@ -103,7 +103,7 @@ int image_put(struct image_writer *w, const void *msg)
 {
 	const ProtobufCMessageDescriptor *want = entry_type(w->kind, w->entries);
 	const ProtobufCMessage *m = msg;
-	_cleanup_free_ uint8_t *buf = NULL;
+	uint8_t *buf;
 	size_t len;
 	int ret;
 
@@ -122,6 +122,7 @@ int image_put(struct image_writer *w, const void *msg)
 	ret = write_u32(w, (uint32_t)len);
 	if (!ret)
 		ret = write_bytes(w, buf, len);
+	free(buf);
 	if (!ret)
 		w->entries++;
 	return ret;

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/cleanup.h"
 #include "common/util.h"
 
 /* Fields that people read in hexadecimal: addresses, sets of bits, registers. */
@@ -50,7 +49,8 @@ static size_t utf8_length(const unsigned char *s, size_t len)
 
 struct json_object *tree_text(const char *s, size_t len)
 {
-	_cleanup_free_ char *text = malloc(len * 4 + 1);
+	char *text = malloc(len * 4 + 1);
+	struct json_object *o;
 	size_t out = 0;
 
 	if (!text)
@@ -66,13 +66,16 @@ struct json_object *tree_text(const char *s, size_t len)
 			out += (size_t)sprintf(text + out, "\\x%02x", (unsigned char)s[i++]);
 		}
 	}
-	return json_object_new_string_len(text, (int)out);
+	o = json_object_new_string_len(text, (int)out);
+	free(text);
+	return o;
 }
 
 static struct json_object *tree_of_bytes(const ProtobufCBinaryData *bytes, bool people)
 {
-	_cleanup_free_ char *hex = malloc(bytes->len * 2 + 1);
+	char *hex = malloc(bytes->len * 2 + 1);
 	bool text = people && bytes->len;
+	struct json_object *o;
 
 	if (!hex)
 		return NULL;
@@ -81,8 +84,11 @@ static struct json_object *tree_of_bytes(const ProtobufCBinaryData *bytes, bool 
 		text = text && (isprint(bytes->data[i]) || !bytes->data[i]);
 	}
 	if (text)
-		return tree_text((const char *)bytes->data, bytes->len);
-	return json_object_new_string_len(hex, (int)(bytes->len * 2));
+		o = tree_text((const char *)bytes->data, bytes->len);
+	else
+		o = json_object_new_string_len(hex, (int)(bytes->len * 2));
+	free(hex);
+	return o;
 }
 
 static struct json_object *tree_of_unsigned(uint64_t n, bool hex)

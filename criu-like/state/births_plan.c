@@ -54,7 +54,7 @@ bool births_before_session(const struct process *p)
 /* The session from outside that the root is in, 0: none. */
 static pid_t outside_session(const struct tree *tree, bool outside)
 {
-	return outside && !is_leader(tree->procs[0]) ? tree->procs[0]->sid : 0;
+	return outside && tree->nr && !is_leader(tree->procs[0]) ? tree->procs[0]->sid : 0;
 }
 
 static struct process *session_leader(const struct tree *tree, pid_t sid)

@@ -285,13 +285,14 @@ static int write_entries(struct dump *d, struct image_writer *w)
 int files_write(struct dump *d)
 {
 	struct image_writer *w;
-	int ret = 0;
+	int ret;
 
-	for (size_t i = 0; i < nr_file_kinds && ret == 0; i++)
-		if (file_kinds[i]->stop)
-			ret = file_kinds[i]->stop(d);
-	if (ret == 0)
-		ret = image_create(d->dir, IMG_FILES, 0, &w, d->diag);
+	for (size_t i = 0; i < nr_file_kinds; i++) {
+		ret = file_kinds[i]->stop ? file_kinds[i]->stop(d) : 0;
+		if (ret < 0)
+			return ret;
+	}
+	ret = image_create(d->dir, IMG_FILES, 0, &w, d->diag);
 	if (ret < 0)
 		return ret;
 	ret = write_entries(d, w);

@@ -139,6 +139,8 @@ static int dump_object(struct dump *d, int fd, uint64_t shmid, uint64_t mapped)
 	copy.ranges = ranges;
 	if (ret)
 		return diag_fail(d->diag, -ret, "cannot find the data of %s: %s", what, strerror(-ret));
+	for (size_t i = 0; i < copy.nr; i++)
+		d->stats.shpages_scanned += (ranges[i].end - ranges[i].start) / PAGE_SIZE;
 	ret = page_writer_create(d->dir, d->opt->page_store, map.pages_id, &copy.out, d->diag);
 	if (!ret)
 		ret = page_copy_run(&copy);
@@ -146,8 +148,6 @@ static int dump_object(struct dump *d, int fd, uint64_t shmid, uint64_t mapped)
 		ret = page_writer_finish(TAKE_PTR(copy.out));
 	if (!ret)
 		ret = pagemap_write(d->dir, IMG_PAGEMAP_SHMEM, shmid, &map, d->diag);
-	for (size_t i = 0; i < copy.nr; i++)
-		d->stats.shpages_scanned += (ranges[i].end - ranges[i].start) / PAGE_SIZE;
 	d->stats.shpages_written += map.nr_present;
 	page_writer_abandon(copy.out);
 	pagemap_free(&map);
