@@ -47,43 +47,55 @@ static void use_valid_map(struct space *sp)
 	sp->arrivals = &sp->mem->arrivals[which];
 }
 
-static int space_map(struct space *sp, int memfd, uint64_t nr_pages, uint64_t cap)
+/* Return: false with errno set on failure */
+static bool space_map(struct space *sp, int memfd, uint64_t nr_pages, uint64_t cap)
 {
 	size_t len = bits_len(nr_pages) + 2 * map_len(cap);
 	void *mem = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
 
 	if (mem == MAP_FAILED)
-		return -errno;
+		return false;
 	sp->mem = mem;
 	sp->mem_len = len;
 	sp->there = (uint64_t *)(sp->mem + 1);
 	sp->mem->nr_pages = nr_pages;
 	sp->mem->cap = cap;
 	use_valid_map(sp);
-	return 0;
+	return true;
 }
 
-static int space_create(struct space **out, struct shared_row *row, struct shared_stats *stats, struct source *src,
-			uint64_t nr_pages, uint64_t cap)
+/* A space with its memory in @memfd. Return: NULL with errno set on failure */
+static struct space *space_new(struct shared_row *row, struct shared_stats *stats, struct source *src, int memfd,
+			       uint64_t nr_pages, uint64_t cap)
 {
-	_cleanup_free_ struct space *sp = calloc(1, sizeof(*sp));
-	_cleanup_close_ int memfd = memfd_create("thaw-space", MFD_CLOEXEC);
-	int ret;
+	struct space *sp = calloc(1, sizeof(*sp));
 
 	if (!sp)
-		return -ENOMEM;
-	if (memfd < 0 || ftruncate(memfd, (off_t)(bits_len(nr_pages) + 2 * map_len(cap))))
-		return -errno;
-	ret = space_map(sp, memfd, nr_pages, cap);
-	if (ret)
-		return ret;
+		return NULL;
+	if (!space_map(sp, memfd, nr_pages, cap)) {
+		free(sp);
+		return NULL;
+	}
 	sp->row = row;
 	sp->stats = stats;
 	sp->src = src;
 	sp->src->refs++;
-	row->memfd = TAKE_FD(memfd);
-	*out = TAKE_PTR(sp);
-	return 0;
+	return sp;
+}
+
+/* As above, with new memory, which @row gets. */
+static struct space *space_create(struct shared_row *row, struct shared_stats *stats, struct source *src,
+				  uint64_t nr_pages, uint64_t cap)
+{
+	_cleanup_close_ int memfd = memfd_create("thaw-space", MFD_CLOEXEC);
+	struct space *sp;
+
+	if (memfd < 0 || ftruncate(memfd, (off_t)(bits_len(nr_pages) + 2 * map_len(cap))))
+		return NULL;
+	sp = space_new(row, stats, src, memfd, nr_pages, cap);
+	if (sp)
+		row->memfd = TAKE_FD(memfd);
+	return sp;
 }
 
 /* The runs that are not missing (restored before the start) count as there; only lazy ones get an interval. */
@@ -121,11 +133,11 @@ static int space_fill_map(struct space *sp, struct diag *diag)
 int space_open(struct space **out, struct shared_row *row, struct shared_stats *stats, struct source *src,
 	       struct diag *diag)
 {
-	struct space *sp;
-	int ret = space_create(&sp, row, stats, src, src->map.nr_present, src->map.nr + SPACE_SPARE_INTERVALS);
+	struct space *sp = space_create(row, stats, src, src->map.nr_present, src->map.nr + SPACE_SPARE_INTERVALS);
+	int ret;
 
-	if (ret)
-		return diag_fail(diag, -ret, "cannot keep the map of process %d: %s", row->pid, strerror(-ret));
+	if (!sp)
+		return diag_fail(diag, errno, "cannot keep the map of process %d: %s", row->pid, strerror(errno));
 	ret = space_fill_map(sp, diag);
 	if (ret) {
 		space_close(sp);
@@ -139,42 +151,32 @@ int space_open(struct space **out, struct shared_row *row, struct shared_stats *
 int space_adopt(struct space **out, struct shared_row *row, struct shared_stats *stats, struct source *src,
 		struct diag *diag)
 {
-	_cleanup_free_ struct space *sp = calloc(1, sizeof(*sp));
+	struct space *sp;
 	uint64_t head[2];
-	int ret;
 
-	if (!sp)
-		return -ENOMEM;
 	if (full_pread(row->memfd, head, sizeof(head), 0) != (ssize_t)sizeof(head))
 		return diag_fail(diag, EIO, "cannot read the map of process %d", row->pid);
-	ret = space_map(sp, row->memfd, head[0], head[1]);
-	if (ret)
-		return diag_fail(diag, -ret, "cannot map the map of process %d: %s", row->pid, strerror(-ret));
-	if (head[0] != src->map.nr_present) {
-		munmap(sp->mem, sp->mem_len);
+	if (head[0] != src->map.nr_present)
 		return diag_fail(diag, ESTALE, "the images of process %d changed while it was being served",
 				 row->image_pid);
-	}
+	sp = space_new(row, stats, src, row->memfd, head[0], head[1]);
+	if (!sp)
+		return diag_fail(diag, errno, "cannot map the map of process %d: %s", row->pid, strerror(errno));
 	/* The bits are the truth; the count may have missed some of them when the server died. */
 	sp->mem->remaining = 0;
 	for (uint64_t i = 0; i < (head[0] + 63) / 64; i++)
 		sp->mem->remaining += (uint64_t)__builtin_popcountll(~sp->there[i]);
-	sp->row = row;
-	sp->stats = stats;
-	sp->src = src;
-	sp->src->refs++;
-	*out = TAKE_PTR(sp);
+	*out = sp;
 	return 0;
 }
 
 int space_fork(struct space **out, const struct space *parent, struct shared_row *row, struct diag *diag)
 {
-	struct space *sp;
-	int ret = space_create(&sp, row, parent->stats, parent->src, parent->mem->nr_pages, parent->mem->cap);
+	struct space *sp = space_create(row, parent->stats, parent->src, parent->mem->nr_pages, parent->mem->cap);
 
-	if (ret)
-		return diag_fail(diag, -ret, "cannot keep the map of a child of process %d: %s", parent->row->pid,
-				 strerror(-ret));
+	if (!sp)
+		return diag_fail(diag, errno, "cannot keep the map of a child of process %d: %s", parent->row->pid,
+				 strerror(errno));
 	memcpy(sp->there, parent->there, (sp->mem->nr_pages + 63) / 64 * 8);
 	memcpy(sp->map.v, parent->map.v, parent->map.nr * sizeof(*sp->map.v));
 	sp->map.nr = parent->map.nr;

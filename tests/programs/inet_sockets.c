@@ -42,7 +42,7 @@ static int new_socket(int family, int type, int port)
 
 static int port_of(int fd)
 {
-	struct sockaddr_in6 a;
+	struct sockaddr_in6 a = { 0 };
 	socklen_t len = sizeof(a);
 
 	test_check(getsockname(fd, (void *)&a, &len) == 0);

@@ -455,7 +455,7 @@ static void open_connection(void)
 	client = socket(AF_INET, SOCK_STREAM, 0);
 	listen(server, 1);
 	getsockname(server, (void *)&a, &len);
-	connect(client, (void *)&a, len);
+	assert_int_equal(connect(client, (void *)&a, len), 0);
 	close(accept(server, NULL, NULL));
 }
 

@@ -78,7 +78,7 @@ static inline void rig_write_images(struct rig *r)
 	InventoryEntry inv = INVENTORY_ENTRY__INIT;
 	struct image_dir *dir;
 	struct page_writer *w;
-	_cleanup_free_ uint64_t *buf = malloc(PAGE_SIZE);
+	uint64_t buf[RIG_WORDS];
 
 	assert_int_equal(image_dir_create(r->path, &dir, &r->diag), 0);
 	inv.img_version = 2;
