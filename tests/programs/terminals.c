@@ -34,12 +34,18 @@ static void check_line(int from, int to, const char *want)
 	test_check(n == (ssize_t)strlen(want) && !memcmp(buf, want, (size_t)n));
 }
 
-/* The job: in the foreground, it reads what is typed; in the background it would be stopped. */
+/*
+ * The job: in the foreground, it reads what is typed; in the background it would be stopped. Like a shell's job it goes
+ * to the foreground itself, since it may come to read before the leader has put it there.
+ */
 static void job(int tty)
 {
 	char c;
 
 	setpgid(0, 0);
+	if (tcsetpgrp(tty, getpgrp()) < 0)
+		_exit(2);
+	signal(SIGTTOU, SIG_DFL);
 	while (read(tty, &c, 1) == 1)
 		if (c == 'q')
 			_exit(tcgetpgrp(tty) == getpgrp() ? 0 : 1);
@@ -57,10 +63,8 @@ static void leader(int slave)
 		_exit(1);
 	tty = open("/dev/tty", O_RDWR);
 	child = fork();
-	if (!child) {
-		signal(SIGTTOU, SIG_DFL);
+	if (!child)
 		job(tty);
-	}
 	setpgid(child, child);
 	if (tty < 0 || child < 0 || tcsetpgrp(tty, child) < 0 || write(slave, "set\n", 4) != 4)
 		_exit(2);
