@@ -100,7 +100,10 @@ static int64_t copy_once(const struct space *sp, uint64_t dst, const void *src, 
 	return copy.copy > 0 ? copy.copy : -errno;
 }
 
-/* The page's content cannot be had. Never let the process read zeros there. */
+/*
+ * The page's content cannot be had. Never let the process read zeros there. Several threads may find it at once: the
+ * one that marks it says so.
+ */
 static int fill_bad(struct filler *f, struct space *sp, const struct piece *p, int error, const char *why)
 {
 	int ret = fill_poison(sp->row->uffd, p->dst, PAGE_SIZE);
@@ -112,9 +115,9 @@ static int fill_bad(struct filler *f, struct space *sp, const struct piece *p, i
 		then = "it was killed, because the page cannot be poisoned";
 	else if (ret)
 		then = "it could neither be poisoned nor the process be killed";
-	diag_fail(f->diag, -error, "process %d: the page for 0x%lx cannot be had: %s; %s", sp->row->pid, p->dst, why,
-		  then);
-	space_mark(sp, p->run->index + p->skip, 1, &sp->stats->poisoned);
+	if (space_mark(sp, p->run->index + p->skip, 1, &sp->stats->poisoned))
+		diag_fail(f->diag, -error, "process %d: the page for 0x%lx cannot be had: %s; %s", sp->row->pid, p->dst,
+			  why, then);
 	return 0;
 }
 

@@ -245,7 +245,7 @@ uint64_t space_remaining(const struct space *sp)
 	return __atomic_load_n(&sp->mem->remaining, __ATOMIC_ACQUIRE);
 }
 
-void space_mark(struct space *sp, uint64_t slot, uint64_t nr, uint64_t *counter)
+uint64_t space_mark(struct space *sp, uint64_t slot, uint64_t nr, uint64_t *counter)
 {
 	uint64_t fresh = 0;
 
@@ -262,6 +262,7 @@ void space_mark(struct space *sp, uint64_t slot, uint64_t nr, uint64_t *counter)
 		shared_add(counter, fresh);
 		__atomic_fetch_sub(&sp->mem->remaining, fresh, __ATOMIC_RELEASE);
 	}
+	return fresh;
 }
 
 void space_give_up(struct space *sp)

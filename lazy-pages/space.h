@@ -103,9 +103,13 @@ void space_commit(struct space *sp, uint64_t serial);
 /** space_remaining() - Pages that are still missing (any thread) */
 uint64_t space_remaining(const struct space *sp);
 
-/** space_mark() - Pages [@slot, @slot + @nr) of the store are there; each that was not is counted in @counter (any
- * thread) */
-void space_mark(struct space *sp, uint64_t slot, uint64_t nr, uint64_t *counter);
+/**
+ * space_mark() - Pages [@slot, @slot + @nr) of the store are there; each that was not is counted in @counter (any
+ * thread)
+ *
+ * Return: how many were not; of several threads that mark a page, one gets it counted
+ */
+uint64_t space_mark(struct space *sp, uint64_t slot, uint64_t nr, uint64_t *counter);
 
 /** space_give_up() - All that is missing is gone */
 void space_give_up(struct space *sp);
