@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What the test scripts share: the tool under test, programs that are dumped, waiting without sleeping."""
+import contextlib
 import ctypes
 import os
 import select
@@ -189,6 +190,25 @@ def wait_until(what, condition, seconds=30):
         if time.monotonic() > end:
             raise Failure(f"waited {seconds} s for {what}")
         time.sleep(0.005)
+
+
+def wait_unconnected(pid):
+    """Wait until a server has no TCP connection any more: until each socket that it has open is one that listens. A
+    client that is through has closed its own end only, and a closed socket that is still open is in no table."""
+    def only_listens():
+        with open("/proc/net/tcp") as f:
+            listening = {f"socket:[{row[9]}]" for row in map(str.split, f) if row[3] == "0A"}
+        return sockets(pid) <= listening
+    wait_until(f"the end of the connections of process {pid}", only_listens)
+
+
+def sockets(pid):
+    """The sockets that a process has open, as their links in /proc name them."""
+    found = set()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed since
+            found.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    return {link for link in found if link.startswith("socket:")}
 
 
 class Program:
