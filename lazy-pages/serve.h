@@ -9,7 +9,12 @@
 #include "lazy-pages/space.h"
 #include "lazy-pages/workers.h"
 
-/* The owner thread's context: everything that one server has. Only serve.c, events.c and session.c look inside. */
+#define SERVE_RETRY_NS 20000 /* after that, try again what an event has stopped */
+
+/*
+ * The owner thread's context: everything that one server has. Only serve.c, drain.c, events.c and session.c look
+ * inside.
+ */
 
 struct fault {
 	struct space *sp;
@@ -64,6 +69,12 @@ int serve_add_space(struct server *s, struct space *sp);
 
 /** serve_now() - CLOCK_MONOTONIC in ns */
 uint64_t serve_now(void);
+
+/** drain_run() - Let the drain go on, or stand still while faults come in. Return: 0, or -errno with a sentence */
+int drain_run(struct server *s);
+
+/** drain_jobs_back() - Take back the jobs from @job on, which workers are through with; takes NULL */
+void drain_jobs_back(struct server *s, struct job *job);
 
 /** events_read() - Read what a userfaultfd has to say, apply its events, queue its faults. Return: 0, or -errno */
 int events_read(struct server *s, struct space *sp);

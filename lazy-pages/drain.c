@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "lazy-pages/serve.h"
+
+#include <errno.h>
+
+#include "common/util.h"
+#include "lazy-pages/reorder.h"
+
+/*
+ * The drain: what nobody has touched yet, in jobs for the workers. It stands still while faults come in (HOLD after the
+ * last one), and then goes on behind the last fault.
+ */
+
+#define HOLD_NS 150000
+#define JOB_MAX 512 /* pages: 2 MiB */
+#define JOB_MIN 16
+
+/* Hand back a job: what is left of it is looked up again, behind the cursor. */
+static void job_back(struct server *s, struct job *job)
+{
+	struct space *sp = job->sp;
+
+	sp->in_flight--;
+	s->busy_jobs--;
+	if (job->result == -ESRCH)
+		sp->over = true;
+	else if (job->piece.nr)
+		sp->cursor = job->piece.dst;
+	if (job->result == -EAGAIN) /* the event's system call wants the CPU before it makes sense to try again */
+		s->feed_after = serve_now() + SERVE_RETRY_NS;
+	job->sp = NULL;
+	job->next = s->idle_jobs;
+	s->idle_jobs = job;
+}
+
+void drain_jobs_back(struct server *s, struct job *job)
+{
+	while (job) {
+		struct job *next = job->next;
+
+		job_back(s, job);
+		job = next;
+	}
+}
+
+/* The end of the job under way that holds @addr of @sp, or 0. */
+static uint64_t under_way(const struct server *s, const struct space *sp, uint64_t addr, uint64_t *start)
+{
+	for (unsigned i = 0; i < s->nr_jobs; i++) {
+		const struct job *job = &s->jobs[i];
+
+		if (job->sp != sp)
+			continue;
+		if (addr >= job->start && addr < job->end)
+			return job->end;
+		if (job->start > addr)
+			*start = MIN(*start, job->start);
+	}
+	return 0;
+}
+
+/* The next pages for the drain: behind the cursor, else from the start, never what a worker has already. */
+static bool drain_piece(const struct server *s, const struct space *sp, struct piece *p)
+{
+	uint64_t max = MAX(MIN(space_remaining(sp) / (s->nr_jobs * 2), JOB_MAX), JOB_MIN);
+	uint64_t from = sp->cursor;
+	bool wrapped = false;
+
+	for (;;) {
+		uint64_t start = UINT64_MAX, end;
+
+		if (!space_next(sp, from, max, p)) {
+			if (wrapped)
+				return false;
+			wrapped = true;
+			from = 0;
+			continue;
+		}
+		end = under_way(s, sp, p->dst, &start);
+		if (!end) {
+			p->nr = MIN(p->nr, (start - p->dst) / PAGE_SIZE);
+			return true;
+		}
+		from = end;
+	}
+}
+
+static bool may_drain(const struct space *sp)
+{
+	return sp->row->settled && !sp->over && !reorder_aside(sp);
+}
+
+/* The space whose turn it is: the one of the last fault, else the one with the fewest jobs. */
+static struct space *drain_space(struct server *s, struct piece *p)
+{
+	struct space *best = NULL;
+
+	if (s->focus && may_drain(s->focus) && drain_piece(s, s->focus, p))
+		return s->focus;
+	for (unsigned i = 0; i < s->nr_rows; i++) {
+		struct space *sp = s->spaces[i];
+
+		if (!sp || !may_drain(sp) || (best && sp->in_flight >= best->in_flight))
+			continue;
+		if (drain_piece(s, sp, p))
+			best = sp;
+	}
+	if (best)
+		drain_piece(s, best, p);
+	return best;
+}
+
+static int feed(struct server *s)
+{
+	while (s->idle_jobs) {
+		struct job *job = s->idle_jobs;
+		struct space *sp = drain_space(s, &job->piece);
+		int ret;
+
+		if (!sp)
+			return 0;
+		s->idle_jobs = job->next;
+		job->sp = sp;
+		job->lane = SHARED_DRAIN;
+		job->opening = sp->gate.opening;
+		job->start = job->piece.dst;
+		job->end = job->start + job->piece.nr * PAGE_SIZE;
+		sp->cursor = job->end;
+		sp->in_flight++;
+		s->busy_jobs++;
+		ret = workers_submit(s->workers, job);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+int drain_run(struct server *s)
+{
+	uint64_t now = serve_now();
+
+	if (s->last_fault && now < s->last_fault + HOLD_NS)
+		s->held = s->last_fault + HOLD_NS;
+	else
+		s->held = now < s->feed_after ? s->feed_after : 0;
+	if (s->held || s->nr_faults) {
+		workers_pause(s->workers);
+		return 0;
+	}
+	workers_resume(s->workers);
+	return feed(s);
+}
