@@ -78,7 +78,7 @@ static bool knows_thread(const struct process *p, size_t known, pid_t tid)
 {
 	const struct thread key = { .tid = tid };
 
-	return bsearch(&key, p->threads, known, sizeof(key), compare_tids);
+	return known && bsearch(&key, p->threads, known, sizeof(key), compare_tids);
 }
 
 static int main_thread_ended(struct dump *d, const struct process *p)
