@@ -95,7 +95,7 @@ static void common_fields(const struct area *a, VmaEntry *v)
 	vma_entry__init(v);
 	v->start = a->start;
 	v->end = a->end;
-	v->pgoff = a->ino ? a->pgoff : 0;
+	v->pgoff = a->ino || sysv_is_area(a) ? a->pgoff : 0;
 	v->prot = a->prot;
 	v->fd = -1;
 	v->flags = a->shared ? MAP_SHARED : MAP_PRIVATE;
@@ -138,7 +138,7 @@ static int dump_area(struct dump *d, struct process *p, const struct area *a, Vm
 		return ret;
 	common_fields(a, v);
 	v->status = special_status(a);
-	if (v->status || !a->ino) {
+	if (v->status || (!a->ino && !sysv_is_area(a))) { /* a segment may have the number 0 */
 		v->flags |= MAP_ANONYMOUS;
 		if (!v->status)
 			v->status = VMA_REGULAR | VMA_ANON_PRIVATE | (is_named(a, "[heap]") ? VMA_HEAP : 0);
