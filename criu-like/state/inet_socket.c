@@ -22,18 +22,9 @@
 
 #define DEFAULT_TTL 64
 
-static int number(const struct seen *s, int level, int name)
-{
-	int value = 0;
-	socklen_t len = sizeof(value);
-
-	getsockopt(s->lfd, level, name, &value, &len);
-	return value;
-}
-
 static bool inet_match(const struct seen *s)
 {
-	int family = S_ISSOCK(s->st.st_mode) ? number(s, SOL_SOCKET, SO_DOMAIN) : 0;
+	int family = S_ISSOCK(s->st.st_mode) ? socket_number(s, SOL_SOCKET, SO_DOMAIN) : 0;
 
 	return family == AF_INET || family == AF_INET6;
 }
@@ -167,16 +158,16 @@ static int dump_ip_options(struct seen *s, InetSkEntry *e)
 		return no_memory(s->d->diag);
 	ip_opts_entry__init(o);
 	e->ip_opts = o;
-	o->freebind = number(s, IPPROTO_IP, IP_FREEBIND);
+	o->freebind = socket_number(s, IPPROTO_IP, IP_FREEBIND);
 	o->has_freebind = o->freebind;
-	o->pktinfo = v4 ? number(s, IPPROTO_IP, IP_PKTINFO) : number(s, IPPROTO_IPV6, IPV6_RECVPKTINFO);
+	o->pktinfo = v4 ? socket_number(s, IPPROTO_IP, IP_PKTINFO) : socket_number(s, IPPROTO_IPV6, IPV6_RECVPKTINFO);
 	o->has_pktinfo = o->pktinfo;
-	o->tos = v4 ? (uint32_t)number(s, IPPROTO_IP, IP_TOS) : 0;
+	o->tos = v4 ? (uint32_t)socket_number(s, IPPROTO_IP, IP_TOS) : 0;
 	o->has_tos = o->tos != 0;
-	o->ttl = v4 ? (uint32_t)number(s, IPPROTO_IP, IP_TTL) : DEFAULT_TTL;
+	o->ttl = v4 ? (uint32_t)socket_number(s, IPPROTO_IP, IP_TTL) : DEFAULT_TTL;
 	o->has_ttl = o->ttl != DEFAULT_TTL;
 	e->has_v6only = !v4;
-	e->v6only = !v4 && number(s, IPPROTO_IPV6, IPV6_V6ONLY);
+	e->v6only = !v4 && socket_number(s, IPPROTO_IPV6, IPV6_V6ONLY);
 	return 0;
 }
 
@@ -187,9 +178,9 @@ static int dump_tcp_options(struct seen *s, InetSkEntry *e)
 	if (!o)
 		return no_memory(s->d->diag);
 	tcp_opts_entry__init(o);
-	o->nodelay = number(s, IPPROTO_TCP, TCP_NODELAY);
+	o->nodelay = socket_number(s, IPPROTO_TCP, TCP_NODELAY);
 	o->has_nodelay = o->nodelay;
-	o->cork = number(s, IPPROTO_TCP, TCP_CORK);
+	o->cork = socket_number(s, IPPROTO_TCP, TCP_CORK);
 	o->has_cork = o->cork;
 	if (o->has_nodelay || o->has_cork)
 		e->tcp_opts = o;
@@ -222,9 +213,9 @@ static int inet_dump(struct seen *s, FileEntry *fe)
 	e->id = fe->id;
 	e->ino = (uint32_t)s->st.st_ino;
 	e->flags = s->flags;
-	e->family = (uint32_t)number(s, SOL_SOCKET, SO_DOMAIN);
-	e->type = (uint32_t)number(s, SOL_SOCKET, SO_TYPE);
-	e->proto = (uint32_t)number(s, SOL_SOCKET, SO_PROTOCOL);
+	e->family = (uint32_t)socket_number(s, SOL_SOCKET, SO_DOMAIN);
+	e->type = (uint32_t)socket_number(s, SOL_SOCKET, SO_TYPE);
+	e->proto = (uint32_t)socket_number(s, SOL_SOCKET, SO_PROTOCOL);
 	if (e->type != SOCK_RAW && e->proto != IPPROTO_TCP && e->proto != IPPROTO_UDP)
 		return file_refuse(s, "an IP socket that is neither TCP, UDP nor raw",
 				   "it is not supported yet; close it");

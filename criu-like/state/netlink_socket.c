@@ -23,18 +23,9 @@ static const int switches[] = { NETLINK_PKTINFO,	 NETLINK_BROADCAST_ERROR, NETLI
 				NETLINK_LISTEN_ALL_NSID, NETLINK_CAP_ACK,	  NETLINK_EXT_ACK,
 				NETLINK_GET_STRICT_CHK };
 
-static int number(const struct seen *s, int level, int name)
-{
-	int value = 0;
-	socklen_t len = sizeof(value);
-
-	getsockopt(s->lfd, level, name, &value, &len);
-	return value;
-}
-
 static bool netlink_match(const struct seen *s)
 {
-	return S_ISSOCK(s->st.st_mode) && number(s, SOL_SOCKET, SO_DOMAIN) == AF_NETLINK;
+	return S_ISSOCK(s->st.st_mode) && socket_number(s, SOL_SOCKET, SO_DOMAIN) == AF_NETLINK;
 }
 
 static int dump_addresses(struct seen *s, NetlinkSkEntry *e)
@@ -67,7 +58,7 @@ static int dump_groups(struct seen *s, NetlinkSkEntry *e)
 		return no_memory(s->d->diag);
 	memcpy(e->groups, words, e->n_groups * sizeof(*words));
 	for (size_t i = 0; i < ARRAY_SIZE(switches); i++)
-		if (number(s, SOL_NETLINK, switches[i]))
+		if (socket_number(s, SOL_NETLINK, switches[i]))
 			e->thaw_options |= 1U << switches[i];
 	e->has_thaw_options = e->thaw_options != 0;
 	return 0;
@@ -89,7 +80,7 @@ static int netlink_dump(struct seen *s, FileEntry *fe)
 	e->id = fe->id;
 	e->ino = (uint32_t)s->st.st_ino;
 	e->flags = s->flags;
-	e->protocol = (uint32_t)number(s, SOL_SOCKET, SO_PROTOCOL);
+	e->protocol = (uint32_t)socket_number(s, SOL_SOCKET, SO_PROTOCOL);
 	ret = dump_addresses(s, e);
 	if (ret == 0)
 		ret = dump_groups(s, e);

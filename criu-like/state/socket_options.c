@@ -289,6 +289,15 @@ int socket_options_restore(struct restore *r, const struct opened_file *f, const
 	return ret < 0 ? ret : socket_buffers_restore(r, f, e);
 }
 
+int socket_number(const struct seen *s, int level, int name)
+{
+	int value = 0;
+	socklen_t len = sizeof(value);
+
+	getsockopt(s->lfd, level, name, &value, &len);
+	return value;
+}
+
 int socket_netns(struct seen *s, uint32_t *id)
 {
 	_cleanup_close_ int own = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
