@@ -27,6 +27,11 @@ static uint32_t since_start(const struct dump *d)
 	return (uint32_t)MIN(now_us() - d->start_us, UINT32_MAX);
 }
 
+static int stage_pre_dump(struct dump *d)
+{
+	return action_run(d->opt->hook, ACTION_PRE_DUMP, d->opt->pid, d->diag);
+}
+
 static int stage_freeze(struct dump *d)
 {
 	int ret;
@@ -157,6 +162,7 @@ static const struct {
 	const char *name;
 	int (*run)(struct dump *d);
 } stages[] = {
+	{ "say that a dump begins", stage_pre_dump },
 	{ "freeze the tree", stage_freeze },
 	{ "look at it", stage_look },
 	{ "refuse what cannot be restored", stage_check },
@@ -166,6 +172,16 @@ static const struct {
 	{ "write the figures", stage_stats },
 	{ "give them their names", stage_commit },
 };
+
+/* Whoever does not want the dump any more gets none. */
+static int tell_dumped(struct dump *d)
+{
+	int ret = action_run(d->opt->hook, ACTION_POST_DUMP, d->opt->pid, d->diag);
+
+	if (ret)
+		image_dir_withdraw(d->dir);
+	return ret;
+}
 
 /* Until the commit the user may change his mind; what was asked of the images decides how the tree goes on. */
 static int release(struct dump *d, bool dumped)
@@ -226,6 +242,8 @@ int dump_run(const struct dump_options *opt, struct diag *diag)
 	ret = image_dir_create(opt->images_dir, &d.dir, diag);
 	if (!ret) {
 		ret = RUN_STAGES(&d, stages, dump_interrupted);
+		if (!ret)
+			ret = tell_dumped(&d);
 		for (size_t i = 0; i < d.tree.nr; i++)
 			inject_close(&d.tree.procs[i]->inj, diag);
 		if (ret || opt->leave_running || opt->leave_stopped)

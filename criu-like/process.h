@@ -9,6 +9,7 @@
 
 #include "common/arena.h"
 #include "common/diag.h"
+#include "criu-like/action.h"
 #include "criu-like/inject/arch.h"
 #include "criu-like/inject/inject.h"
 #include "criu-like/inject/tracee.h"
@@ -114,6 +115,7 @@ struct dump_options {
 	uint64_t ghost_limit; /* bytes, 0: none */
 	unsigned timeout;     /* seconds, 0: none */
 	bool display_stats;
+	const struct action_hook *hook; /* NULL: nobody is told */
 };
 
 struct file_table;
@@ -153,6 +155,7 @@ struct restore_options {
 	bool any_mode;	/* files may have other permissions than at the dump */
 	bool no_verify; /* take pages without comparing their checksums */
 	const char *stats_file;
+	const struct action_hook *hook; /* NULL: nobody is told */
 };
 
 struct file_opener;

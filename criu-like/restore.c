@@ -51,6 +51,11 @@ int restore_interrupted(struct restore *r)
 	return 0;
 }
 
+static int stage_pre_restore(struct restore *r)
+{
+	return action_run(r->opt->hook, ACTION_PRE_RESTORE, 0, r->diag);
+}
+
 static int stage_read(struct restore *r)
 {
 	int ret = tree_read(r);
@@ -340,9 +345,29 @@ static int let_go(struct process *p)
 	return ret;
 }
 
+static int stage_post_restore(struct restore *r)
+{
+	return action_run(r->opt->hook, ACTION_POST_RESTORE, r->tree.procs[0]->pid, r->diag);
+}
+
 static int stage_connections(struct restore *r)
 {
 	return files_go(r);
+}
+
+/* An action that can change nothing any more. */
+static void tell(struct restore *r, enum action action)
+{
+	if (!action_run(r->opt->hook, action, r->tree.procs[0]->pid, r->diag))
+		return;
+	diag_warn(r->diag, "the action %s failed, and the tree goes on all the same", action_name(action));
+	diag_clear(r->diag);
+}
+
+static int stage_pre_resume(struct restore *r)
+{
+	tell(r, ACTION_PRE_RESUME);
+	return 0;
 }
 
 /* The point of no return: from here on the tree is on its own, and a signal that comes now does not end it. */
@@ -361,6 +386,7 @@ static const struct {
 	const char *name;
 	int (*run)(struct restore *r);
 } stages[] = {
+	{ "say that a restore begins", stage_pre_restore },
 	{ "read the images", stage_read },
 	{ "find a lazy-pages server", stage_server },
 	{ "open files", stage_open },
@@ -373,7 +399,9 @@ static const struct {
 	{ "state of threads", stage_state },
 	{ "interrupted system calls, with the time that they had left", stage_calls },
 	{ "registers", stage_registers },
+	{ "say that all processes are there", stage_post_restore },
 	{ "connections", stage_connections },
+	{ "say that they go", stage_pre_resume },
 	{ "go", stage_go },
 };
 
@@ -436,6 +464,8 @@ int restore_run(const struct restore_options *opt, struct diag *diag, int *statu
 		ret = RUN_STAGES(&r, stages, restore_interrupted);
 	if (ret)
 		kill_all(&r);
+	else
+		tell(&r, ACTION_POST_RESUME);
 	files_close(&r);
 	shmem_close(&r);
 	sysv_close(&r, ret != 0);

@@ -334,6 +334,13 @@ int image_dir_commit(struct image_dir *dir, struct diag *diag)
 	return ret;
 }
 
+void image_dir_withdraw(struct image_dir *dir)
+{
+	char inventory[IMAGE_NAME_MAX];
+
+	unlinkat(dir->fd, image_name(IMG_INVENTORY, 0, inventory), 0);
+}
+
 void image_dir_close(struct image_dir *dir)
 {
 	if (!dir)

@@ -86,6 +86,9 @@ int image_dir_create(const char *path, struct image_dir **out, struct diag *diag
 /** image_dir_commit() - Give all files written their names, inventory.img last. Return: 0, or -errno with a sentence */
 int image_dir_commit(struct image_dir *dir, struct diag *diag);
 
+/** image_dir_withdraw() - What was committed is no finished dump after all */
+void image_dir_withdraw(struct image_dir *dir);
+
 /** image_dir_close() - End with a directory; what was written and not committed is unlinked; takes NULL */
 void image_dir_close(struct image_dir *dir);
 
