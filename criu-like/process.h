@@ -17,6 +17,7 @@
 #include "images/image.h"
 #include "images/pagestore.h"
 #include "images/proto/all.h"
+#include "lazy-pages/modes.h"
 
 /*
  * The process tree as dump and restore know it, and the contexts of the two.
@@ -156,6 +157,7 @@ struct restore_options {
 	bool no_verify; /* take pages without comparing their checksums */
 	const char *stats_file;
 	const struct action_hook *hook; /* NULL: nobody is told */
+	struct lazy_modes modes; /* of the server that --lazy-pages starts */
 };
 
 struct file_opener;

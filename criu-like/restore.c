@@ -71,7 +71,7 @@ static int stage_read(struct restore *r)
 
 /*
  * Before any file is opened: a server started here must not hold the tree's pipes open. A server that listens already
- * is taken; with --stats one of our own is wanted, which then says whose place it could not have.
+ * is taken, with the options that it was given.
  */
 static int stage_server(struct restore *r)
 {
@@ -79,6 +79,7 @@ static int stage_server(struct restore *r)
 					  .work_dir = r->opt->work_dir,
 					  .stats_file = r->opt->stats_file,
 					  .no_verify = r->opt->no_verify,
+					  .modes = r->opt->modes,
 					  .status_fd = -1 };
 	int ret;
 
@@ -90,6 +91,12 @@ static int stage_server(struct restore *r)
 		if (ret)
 			return ret;
 		r->lazy_conn = restore_socket_connect(r->opt->work_dir, r->diag);
+	} else if (r->lazy_conn >= 0 && lazy_modes_given(&r->opt->modes)) {
+		return diag_fail(
+			r->diag, EBUSY,
+			"a lazy-pages server listens in %s already, so its options cannot be chosen here: give "
+			"them to that server",
+			r->opt->work_dir);
 	}
 	return MIN(r->lazy_conn, 0);
 }

@@ -7,11 +7,10 @@
 #include "lazy-pages/reorder.h"
 
 /*
- * The drain: what nobody has touched yet, in jobs for the workers. It stands still while faults come in (HOLD after the
- * last one), and then goes on behind the last fault.
+ * The drain: what nobody has touched yet, in jobs for the workers. It stands still while faults come in, and then goes
+ * on behind the last fault, as fast as it is allowed to (pace.c).
  */
 
-#define HOLD_NS 150000
 #define JOB_MAX 512 /* pages: 2 MiB */
 #define JOB_MIN 16
 
@@ -26,6 +25,7 @@ static void job_back(struct server *s, struct job *job)
 		sp->over = true;
 	else if (job->piece.nr)
 		sp->cursor = job->piece.dst;
+	pace_refund(&s->pace, job->piece.nr);
 	if (job->result == -EAGAIN) /* the event's system call wants the CPU before it makes sense to try again */
 		s->feed_after = serve_now() + SERVE_RETRY_NS;
 	job->sp = NULL;
@@ -62,7 +62,7 @@ static uint64_t under_way(const struct server *s, const struct space *sp, uint64
 /* The next pages for the drain: behind the cursor, else from the start, never what a worker has already. */
 static bool drain_piece(const struct server *s, const struct space *sp, struct piece *p)
 {
-	uint64_t max = MAX(MIN(space_remaining(sp) / (s->nr_jobs * 2), JOB_MAX), JOB_MIN);
+	uint64_t max = pace_limit(&s->pace, MAX(MIN(space_remaining(sp) / (s->nr_jobs * 2), JOB_MAX), JOB_MIN));
 	uint64_t from = sp->cursor;
 	bool wrapped = false;
 
@@ -110,13 +110,20 @@ static struct space *drain_space(struct server *s, struct piece *p)
 	return best;
 }
 
+/* Give the workers jobs, until there are none, or the rate makes the drain wait. */
 static int feed(struct server *s)
 {
 	while (s->idle_jobs) {
+		uint64_t now = serve_now(), next = pace_next(&s->pace);
 		struct job *job = s->idle_jobs;
-		struct space *sp = drain_space(s, &job->piece);
+		struct space *sp;
 		int ret;
 
+		if (now < next) {
+			s->held = next == PACE_NEVER ? 0 : next;
+			return 0;
+		}
+		sp = drain_space(s, &job->piece);
 		if (!sp)
 			return 0;
 		s->idle_jobs = job->next;
@@ -128,6 +135,7 @@ static int feed(struct server *s)
 		sp->cursor = job->end;
 		sp->in_flight++;
 		s->busy_jobs++;
+		pace_spend(&s->pace, job->piece.nr, now);
 		ret = workers_submit(s->workers, job);
 		if (ret)
 			return ret;
@@ -137,12 +145,9 @@ static int feed(struct server *s)
 
 int drain_run(struct server *s)
 {
-	uint64_t now = serve_now();
+	uint64_t now = serve_now(), until = MAX(pace_hold(&s->pace, s->last_fault), s->feed_after);
 
-	if (s->last_fault && now < s->last_fault + HOLD_NS)
-		s->held = s->last_fault + HOLD_NS;
-	else
-		s->held = now < s->feed_after ? s->feed_after : 0;
+	s->held = now < until ? until : 0;
 	if (s->held || s->nr_faults) {
 		workers_pause(s->workers);
 		return 0;

@@ -48,9 +48,10 @@ bool fill_event_pending(const struct space *sp)
 
 bool fill_memory_gone(const struct space *sp)
 {
-	struct uffdio_zeropage zero = { .range = { FILL_LOWEST, PAGE_SIZE }, .mode = UFFDIO_ZEROPAGE_MODE_DONTWAKE };
+	/* Nothing is registered for write protection, so this does nothing wherever it falls. */
+	struct uffdio_writeprotect wp = { { FILL_LOWEST, PAGE_SIZE }, UFFDIO_WRITEPROTECT_MODE_DONTWAKE };
 
-	return ioctl(sp->row->uffd, UFFDIO_ZEROPAGE, &zero) && errno == ESRCH;
+	return ioctl(sp->row->uffd, UFFDIO_WRITEPROTECT, &wp) && errno == ESRCH;
 }
 
 int fill_zero(struct space *sp, uint64_t addr)

@@ -32,6 +32,7 @@
 #define WINDOW_SWEEP 64UL /* the least, when a burst has gone on for long */
 #define WINDOW_MAX 256UL
 #define JOBS_PER_WORKER 2
+#define LOOK_NS 200000000 /* how often to look after spaces whose end nothing announces */
 #define OWNER_NICE (-10)
 #define OWNER_SLICE_NS 100000
 
@@ -116,14 +117,31 @@ static void process_gone(struct server *s, struct space *sp)
 }
 
 /*
- * A pidfd says that the process has ended; another one may still share its memory (CLONE_VM). The kernel knows: a fill
- * of nothing that is missing says ESRCH when the memory is gone.
+ * A pidfd says that the process has ended; another one may still share its memory (CLONE_VM). The kernel knows: a call
+ * on a range where nothing is says ESRCH when the memory is gone.
  */
 static void process_ended(struct server *s, struct space *sp)
 {
-	serve_unwatch(s, sp->row->pidfd);
-	if (fill_memory_gone(sp))
+	int pidfd = sp->row->pidfd;
+
+	serve_unwatch(s, pidfd);
+	if (fill_memory_gone(sp)) {
 		process_gone(s, sp);
+		return;
+	}
+	sp->row->pidfd = -1; /* first: a successor must not take the number's next holder for it */
+	close(pidfd);
+}
+
+/* The end of a forked child, or of one that shared an ended process's memory, shows in a fill only: without a drain
+ * there may be none. */
+static void look_after(struct server *s, struct space *sp, bool look)
+{
+	if (sp->row->pidfd >= 0)
+		return;
+	s->unwatched++;
+	if (look && fill_memory_gone(sp))
+		sp->over = true;
 }
 
 /*
@@ -194,6 +212,11 @@ static void serve_faults(struct server *s)
  * -errno */
 static int settle(struct server *s)
 {
+	uint64_t now = serve_now();
+	bool look = now >= s->looked + LOOK_NS;
+
+	s->looked = look ? now : s->looked;
+	s->unwatched = 0;
 	for (unsigned i = 0; i < s->nr_rows; i++) {
 		struct space *sp = s->spaces[i];
 		int ret = sp ? events_settle(s, sp) : 0;
@@ -202,6 +225,7 @@ static int settle(struct server *s)
 			return ret;
 		if (!sp)
 			continue;
+		look_after(s, sp, look);
 		if (sp->over)
 			process_gone(s, sp);
 		else if (sp->row->settled && !space_remaining(sp))
@@ -218,8 +242,11 @@ static int on_signal(struct server *s)
 		return 0;
 	if (!s->nr_spaces)
 		return diag_fail(s->diag, EINTR, "ended by %s", strsignal((int)info.ssi_signo));
-	diag_warn(s->diag, "%s ignored: processes depend on this server until their memory is filled",
+	diag_warn(s->diag,
+		  "%s: the server ends when the memory of its processes is filled, which it does at full speed now",
 		  strsignal((int)info.ssi_signo));
+	s->sh->hurry = 1;
+	serve_set_pace(s);
 	return 0;
 }
 
@@ -258,6 +285,8 @@ static int64_t patience(const struct server *s, uint64_t now)
 		return 0;
 	if (s->held)
 		wait = now < s->held ? (int64_t)(s->held - now) : 0;
+	if (s->unwatched && (wait < 0 || wait > LOOK_NS))
+		wait = LOOK_NS;
 	if (s->opt->progress && (wait < 0 || wait > PROGRESS_NS))
 		wait = PROGRESS_NS;
 	return wait;
@@ -358,6 +387,13 @@ static int own_descriptors(struct server *s)
 	return ret;
 }
 
+void serve_set_pace(struct server *s)
+{
+	pace_start(&s->pace, &s->opt->modes, serve_now());
+	if (s->sh->hurry)
+		pace_hurry(&s->pace);
+}
+
 /* Find the space of a row that shares its images with @row, so that they share a source too. */
 static struct source *known_source(struct server *s, const struct shared_row *row)
 {
@@ -418,6 +454,7 @@ static int serve_start(struct server *s)
 		s->jobs[i].next = s->idle_jobs;
 		s->idle_jobs = &s->jobs[i];
 	}
+	serve_set_pace(s);
 	be_prompt();
 	ret = own_descriptors(s);
 	return ret ?: adopt(s);

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lazy-pages/pace.h"
 #include "lazy-pages/server.h"
 #include "lazy-pages/space.h"
 #include "lazy-pages/workers.h"
@@ -44,8 +45,11 @@ struct server {
 	uint64_t last_fault; /* ns */
 	uint64_t burst;	     /* faults since the last pause */
 	uint64_t gap;	     /* ns between faults, smoothed */
+	struct pace pace;
 	uint64_t held;	     /* ns: the drain stands still until then; 0: it does not */
 	uint64_t feed_after; /* ns: no drain before */
+	unsigned unwatched;  /* spaces whose end nothing announces */
+	uint64_t looked;     /* ns: when it was last looked whether they are gone */
 	uint64_t drawn;	     /* us, the progress bar */
 };
 
@@ -66,6 +70,9 @@ struct shared_row *serve_new_row(struct server *s);
 
 /** serve_add_space() - Start to serve a space. Return: 0, or -errno with a sentence */
 int serve_add_space(struct server *s, struct space *sp);
+
+/** serve_set_pace() - From now on the drain goes as it was asked to */
+void serve_set_pace(struct server *s);
 
 /** serve_now() - CLOCK_MONOTONIC in ns */
 uint64_t serve_now(void);

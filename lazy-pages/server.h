@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "common/diag.h"
+#include "lazy-pages/modes.h"
 
 /* What `thaw lazy-pages` was asked for. All strings are the caller's. */
 struct lazy_options {
@@ -17,7 +18,8 @@ struct lazy_options {
 	unsigned workers;	/* fillers; 0: one a CPU, at most 8 */
 	bool progress;		/* a progress bar on standard error */
 	bool no_verify;		/* take pages without comparing their checksums */
-	bool summary;		/* say at the end, on standard output, what was filled and what is gone */
+	struct lazy_modes modes;
+	bool summary; /* say at the end, on standard output, what was filled and what is gone */
 };
 
 /**

@@ -112,6 +112,7 @@ static void finished(struct server *s)
 {
 	s->sh->finished = 1;
 	s->sh->stats.finished_us = now_us();
+	serve_set_pace(s);
 	for (unsigned i = 0; i < s->nr_rows; i++)
 		s->sh->rows[i].settled = s->sh->rows[i].live;
 	diag_info(s->diag, "the restore is through: %u processes, %lu pages to fill", s->sh->processes,

@@ -63,6 +63,7 @@ struct shared {
 	uint32_t processes;		 /* received so far */
 	uint32_t finished;		 /* the restore is through */
 	uint32_t lost;			 /* its connection ended before that */
+	uint32_t hurry;			 /* a signal wants it to end: drain at full speed */
 	uint64_t server;		 /* how many there were << 32 | pid of the last */
 	int32_t loose[SHARED_MAX_LOOSE]; /* a server's own descriptors, to be closed by its successor */
 	uint32_t done;

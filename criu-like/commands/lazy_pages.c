@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "common/util.h"
+#include "criu-like/commands/lazy_modes.h"
 #include "criu-like/commands/options.h"
 #include "lazy-pages/server.h"
 
@@ -16,6 +17,7 @@ static const struct command_option options[] = {
 	{ OPTION_TEXT, 0, "stats", AT(stats_file), "FILE", "write figures there at the end, as JSON", 0, 0 },
 	{ OPTION_UNSIGNED, 0, "workers", AT(workers), "N", "threads that fill (default: the CPUs, at most 8)", 1, 8 },
 	{ OPTION_FLAG, 0, "no-verify", AT(no_verify), NULL, "take pages without comparing their checksums", 0, 0 },
+	LAZY_MODE_OPTIONS(AT(modes)),
 };
 
 static const struct command_usage usage = {
@@ -33,6 +35,8 @@ int cmd_lazy_pages(int argc, char **argv)
 
 	if (ret)
 		return ret == 2 ? 0 : 1;
+	if (command_lazy_modes(argv[0], &opt.modes, true))
+		return 1;
 	opt.progress = !opt.daemon && isatty(STDERR_FILENO);
 	if (command_log(&log, opt.work_dir ? opt.work_dir : opt.images_dir, &diag) < 0)
 		return 1;

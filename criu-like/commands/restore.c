@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "common/util.h"
+#include "criu-like/commands/lazy_modes.h"
 #include "criu-like/commands/options.h"
 #include "criu-like/restore.h"
 
@@ -15,6 +16,7 @@ static const struct command_option options[] = {
 	{ OPTION_FLAG, 0, "lazy-pages", AT(lazy), NULL, "let the tree run before its memory has arrived", 0, 0 },
 	{ OPTION_TEXT, 0, "stats", AT(stats_file), "FILE", "with --lazy-pages: figures of the server, JSON", 0, 0 },
 	{ OPTION_FLAG, 0, "no-verify", AT(no_verify), NULL, "take pages without comparing their checksums", 0, 0 },
+	LAZY_MODE_OPTIONS(AT(modes)),
 	{ OPTION_FLAG, 'j', "shell-job", AT(shell_job), NULL, "the tree joins the session of this command", 0, 0 },
 	{ OPTION_FLAG, 0, "tcp-established", AT(tcp_established), NULL, "restore TCP connections", 0, 0 },
 	{ OPTION_FLAG, 0, "tcp-close", AT(tcp_close), NULL, "restore TCP connections as closed sockets", 0, 0 },
@@ -44,7 +46,7 @@ int cmd_restore(int argc, char **argv)
 
 	if (ret)
 		return ret == 2 ? 0 : 1;
-	if (command_network_lock(opt.network_lock))
+	if (command_network_lock(opt.network_lock) || command_lazy_modes(argv[0], &opt.modes, opt.lazy))
 		return 1;
 	if (!opt.work_dir)
 		opt.work_dir = opt.images_dir;

@@ -51,7 +51,8 @@ struct rig {
 	struct pagemap map; /* what the images have */
 	uint64_t pages;	    /* the region, from RIG_BASE */
 	pid_t child, server;
-	int go; /* write end of the child's pipe */
+	int go;			 /* write end of the child's pipe */
+	struct lazy_modes modes; /* of the server */
 };
 
 static inline uint64_t rig_pattern(uint64_t page, unsigned word)
@@ -157,7 +158,9 @@ static inline void rig_child(struct rig *r, int (*body)(void *arg), void *arg)
 /* Start the server: a process that runs it in the foreground. */
 static inline void rig_serve(struct rig *r)
 {
-	struct lazy_options opt = { .images_dir = r->path, .status_fd = -1, .stats_file = "stats.json" };
+	struct lazy_options opt = {
+		.images_dir = r->path, .status_fd = -1, .stats_file = "stats.json", .modes = r->modes
+	};
 	_cleanup_close_ int mine = -1;
 	int pipefd[2];
 	char log[128], byte;

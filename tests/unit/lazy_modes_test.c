@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The modes of the lazy-pages server, as the process sees them: which pages come without being touched, and when. */
+#include "tests/unit/lazy_rig.h"
+
+#define PAGES 3000u
+#define AT(page) ((char *)RIG_BASE + (uint64_t)(page)*PAGE_SIZE)
+#define IS(page) rig_page_is(AT(page), (uint64_t)(uintptr_t)AT(page))
+#define FAR 2900u /* not near any page that is touched */
+#define CHECK(what)                                                               \
+	do {                                                                      \
+		if (!(what)) {                                                    \
+			fprintf(stderr, "child: line %d: %s\n", __LINE__, #what); \
+			return 1;                                                 \
+		}                                                                 \
+	} while (0)
+
+/* A drain of the whole region takes a tenth of this. */
+#define TIME_FOR_A_DRAIN 50000
+
+static void start(struct rig *r, int (*body)(void *arg), void *arg)
+{
+	rig_need_uffd();
+	r->pages = PAGES;
+	r->map.pages_id = 1;
+	assert_int_equal(pagemap_append(&r->map, RIG_BASE, PAGES, PE_PRESENT | PE_LAZY), 0);
+	rig_child(r, body, arg);
+	rig_write_images(r);
+	rig_serve(r);
+	rig_go(r);
+}
+
+/* How many pages of the region are there, without touching any. */
+static unsigned there(void)
+{
+	static const char path[] = "/proc/self/pagemap";
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	uint64_t entries[PAGES];
+	unsigned nr = 0;
+
+	if (full_pread(fd, entries, sizeof(entries), RIG_BASE / PAGE_SIZE * 8) != sizeof(entries))
+		return 0;
+	for (unsigned i = 0; i < PAGES; i++)
+		nr += entries[i] >> 63;
+	return nr;
+}
+
+static bool all_come(unsigned seconds)
+{
+	uint64_t end = now_us() + seconds * 1000000ull;
+
+	while (there() < PAGES && now_us() < end)
+		usleep(1000);
+	return there() == PAGES;
+}
+
+static int only_what_is_touched(void *arg)
+{
+	CHECK(IS(5) && IS(1005));
+	usleep(TIME_FOR_A_DRAIN);
+	CHECK(there() < 600);
+	for (unsigned p = 0; p < PAGES; p += 3)
+		CHECK(IS(p));
+	return 0;
+}
+
+static void on_demand_fills_what_is_touched(void **state)
+{
+	struct rig *r = *state;
+
+	r->modes.on_demand = true;
+	start(r, only_what_is_touched, NULL);
+	assert_int_equal(rig_wait(&r->child), 0);
+	assert_int_equal(rig_wait(&r->server), 0);
+}
+
+/* The last process with the memory is a child that nobody watches. */
+static int leaves_a_child(void *arg)
+{
+	if (fork())
+		return 0;
+	CHECK(IS(7));
+	return 0;
+}
+
+static void on_demand_ends_with_the_last_process(void **state)
+{
+	struct rig *r = *state;
+
+	r->modes.on_demand = true;
+	start(r, leaves_a_child, NULL);
+	assert_int_equal(rig_wait(&r->child), 0);
+	assert_int_equal(rig_wait(&r->server), 0);
+}
+
+static int tells_and_waits(void *arg)
+{
+	CHECK(IS(5) && there() < PAGES);
+	CHECK(write(*(int *)arg, "", 1) == 1);
+	return all_come(20) && IS(FAR) ? 0 : 1;
+}
+
+static void terminated_server_drains_first(void **state)
+{
+	struct rig *r = *state;
+	int pipefd[2];
+	char byte;
+
+	assert_int_equal(pipe2(pipefd, O_CLOEXEC), 0);
+	r->modes.on_demand = true;
+	start(r, tells_and_waits, &pipefd[1]);
+	assert_int_equal(read(pipefd[0], &byte, 1), 1);
+	assert_int_equal(kill(r->server, SIGTERM), 0);
+	assert_int_equal(rig_wait(&r->child), 0);
+	assert_int_equal(rig_wait(&r->server), 0);
+	assert_true(rig_logged(r, "at full speed"));
+	close(pipefd[0]);
+	close(pipefd[1]);
+}
+
+static int takes_half_a_second(void *arg)
+{
+	uint64_t begin = now_us();
+
+	CHECK(all_come(20));
+	CHECK(now_us() - begin >= 400000);
+	return 0;
+}
+
+static void rate_limits_the_drain(void **state)
+{
+	struct rig *r = *state;
+
+	r->modes.drain_rate = 2 * PAGES * PAGE_SIZE;
+	start(r, takes_half_a_second, NULL);
+	assert_int_equal(rig_wait(&r->child), 0);
+	assert_int_equal(rig_wait(&r->server), 0);
+}
+
+static int touches_and_rests(void *arg)
+{
+	uint64_t last = now_us(), longest = 0;
+
+	for (unsigned p = 0; p < 100; p++) {
+		CHECK(IS(p));
+		usleep(1000);
+		longest = MAX(longest, now_us() - last);
+		last = now_us();
+	}
+	CHECK(there() < 600 || longest > 400000); /* the machine was too busy to tell */
+	CHECK(all_come(20));
+	CHECK(now_us() - last > 200000 || longest > 200000);
+	return 0;
+}
+
+static void busy_memory_is_not_drained(void **state)
+{
+	struct rig *r = *state;
+
+	r->modes.until_idle = true;
+	start(r, touches_and_rests, NULL);
+	assert_int_equal(rig_wait(&r->child), 0);
+	assert_int_equal(rig_wait(&r->server), 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(on_demand_fills_what_is_touched), TEST(on_demand_ends_with_the_last_process),
+		TEST(terminated_server_drains_first),  TEST(rate_limits_the_drain),
+		TEST(busy_memory_is_not_drained),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
