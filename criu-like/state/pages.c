@@ -34,6 +34,7 @@
 #endif
 #define JOB (2UL << 20)		   /* bytes a restoring thread fills at once */
 #define WORTH_A_THREAD (8UL << 20) /* bytes */
+#define TEXT_MAX (8UL << 20)	   /* execve(2) takes less */
 
 struct range_list {
 	struct copy_range *v;
@@ -261,7 +262,58 @@ static int add_job(struct filler *f, const struct page_run *run, uint64_t from, 
 	return 0;
 }
 
-/* Cut a run at the borders of VMAs. */
+/*
+ * Arguments and environment: /proc/PID/cmdline and environ read them in a way that does not wait for a userfaultfd, and
+ * find nothing where a page is missing.
+ */
+static void text_ranges(const MmEntry *mm, uint64_t ranges[2][2])
+{
+	ranges[0][0] = PAGE_DOWN(mm->mm_arg_start);
+	ranges[0][1] = MIN(PAGE_UP(mm->mm_arg_end), ranges[0][0] + TEXT_MAX);
+	ranges[1][0] = PAGE_DOWN(mm->mm_env_start);
+	ranges[1][1] = MIN(PAGE_UP(mm->mm_env_end), ranges[1][0] + TEXT_MAX);
+}
+
+/* Is the page at @at such a page? @until is brought down to where that changes. */
+static bool is_text(const MmEntry *mm, uint64_t at, uint64_t *until)
+{
+	uint64_t ranges[2][2];
+
+	text_ranges(mm, ranges);
+	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++) {
+		if (at >= ranges[i][0] && at < ranges[i][1]) {
+			*until = MIN(*until, ranges[i][1]);
+			return true;
+		}
+		if (at < ranges[i][0])
+			*until = MIN(*until, ranges[i][0]);
+	}
+	return false;
+}
+
+/* Those of them that no run holds are zero. */
+static int zero_text(struct filler *f)
+{
+	uint64_t ranges[2][2];
+
+	text_ranges(f->p->mm, ranges);
+	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++) {
+		for (uint64_t at = ranges[i][0]; at < ranges[i][1]; at += PAGE_SIZE) {
+			size_t run = pagemap_find(&f->p->pagemap, at), vma = vma_find(f->p->mm, at);
+			bool there = run < f->p->pagemap.nr && f->p->pagemap.runs[run].vaddr <= at &&
+				     f->p->pagemap.runs[run].flags & (PE_PRESENT | PE_LAZY | PE_PARENT);
+			bool mapped = vma < f->p->mm->n_vmas && f->p->mm->vmas[vma]->start <= at;
+			int ret = !there && mapped && uffd_covers(f->p, vma) ? uffd_zero(f->p->uffd, at) : 0;
+
+			if (ret)
+				return diag_fail(f->r->diag, -ret, "cannot fill the memory of process %d at 0x%llx: %s",
+						 f->p->pid, (unsigned long long)at, strerror(-ret));
+		}
+	}
+	return 0;
+}
+
+/* Cut a run at the borders of VMAs, and where it is to be filled at once. */
 static int add_run(struct filler *f, const struct page_run *run, bool lazy)
 {
 	const MmEntry *mm = f->p->mm;
@@ -270,13 +322,15 @@ static int add_run(struct filler *f, const struct page_run *run, bool lazy)
 	while (at < end) {
 		size_t i = vma_find(mm, at);
 		uint64_t to;
+		bool now;
 		int ret;
 
 		if (i == mm->n_vmas || mm->vmas[i]->start > at)
 			return diag_fail(f->r->diag, EPROTO, "pagemap-%d.img is damaged: there is no VMA at 0x%llx",
 					 f->p->pid, (unsigned long long)at);
 		to = MIN(end, mm->vmas[i]->end);
-		if (lazy && run->flags & PE_LAZY && uffd_covers(f->p, i))
+		now = is_text(mm, at, &to) && run->flags & PE_PRESENT;
+		if (lazy && !now && run->flags & PE_LAZY && uffd_covers(f->p, i))
 			ret = 0;
 		else if (!(run->flags & PE_PRESENT))
 			ret = diag_fail(f->r->diag, EOPNOTSUPP,
@@ -315,6 +369,8 @@ int pages_restore(struct restore *r, struct process *p, bool lazy)
 		ret = page_store_open(r->dir, &p->pagemap, &f.store, r->diag);
 	if (!ret)
 		ret = run_jobs(&f);
+	if (!ret && lazy)
+		ret = zero_text(&f);
 	if (!ret)
 		diag_info(r->diag, "Filled %llu pages of process %d", (unsigned long long)f.pages, p->pid);
 	page_store_close(f.store);

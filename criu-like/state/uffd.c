@@ -131,3 +131,16 @@ int uffd_copy(int uffd, uint64_t dst, const void *src, size_t len)
 	}
 	return 0;
 }
+
+int uffd_zero(int uffd, uint64_t addr)
+{
+	struct uffdio_zeropage zero = { .range = { addr, PAGE_SIZE } };
+
+	while (ioctl(uffd, UFFDIO_ZEROPAGE, &zero) < 0) {
+		if (errno == EEXIST)
+			return 0;
+		if (errno != EAGAIN)
+			return -errno;
+	}
+	return 0;
+}

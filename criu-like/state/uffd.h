@@ -27,6 +27,9 @@ bool uffd_covers(const struct process *p, size_t i);
 /** uffd_copy() - UFFDIO_COPY until all is there; pages that are there already are left. Return: 0, or -errno */
 int uffd_copy(int uffd, uint64_t dst, const void *src, size_t len);
 
+/** uffd_zero() - A page of zeroes at @addr, if none is there. Return: 0, or -errno */
+int uffd_zero(int uffd, uint64_t addr);
+
 /** uffd_tell_close() - Append the call that closes the task's own descriptor */
 void uffd_tell_close(struct process *p, struct batch *b);
 
