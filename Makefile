@@ -37,7 +37,7 @@ ALL_CFLAGS = $(BASE_CFLAGS) -I$(B)/gen $(SANFLAGS) $(PKG_CFLAGS)
 PROTOS := $(wildcard images/proto/*.proto)
 GEN := $(PROTOS:images/proto/%.proto=$(B)/gen/%.pb-c.c)
 LIB_SRC := $(wildcard common/*.c images/*.c images/arch/$(shell uname -m)/*.c lazy-pages/*.c lazy-pages/*/*.c \
-	criu-like/*.c criu-like/commands/*.c criu-like/inspect/*.c criu-like/inject/*.c \
+	criu-like/*.c criu-like/commands/*.c criu-like/rpc/*.c criu-like/inspect/*.c criu-like/inject/*.c \
 	criu-like/inject/arch/$(shell uname -m)/*.[cS] criu-like/state/*.c)
 LIB_SRC := $(filter-out criu-like/thaw.c,$(LIB_SRC))
 LIB_OBJ := $(patsubst %,$(B)/%.o,$(basename $(LIB_SRC))) $(GEN:.c=.o)

@@ -178,7 +178,8 @@ static int open_process(struct dump *d, struct process *p)
 	if (p->proc_fd < 0 && p->parent)
 		return -ESRCH;
 	if (p->proc_fd < 0)
-		return diag_fail(d->diag, -p->proc_fd, "there is no process %d", p->pid);
+		return diag_fail(d->diag, p->proc_fd == -ENOENT ? ESRCH : -p->proc_fd, "there is no process %d",
+				 p->pid);
 	p->pidfd = (int)syscall(SYS_pidfd_open, p->pid, 0);
 	if (p->pidfd < 0 && errno == ESRCH)
 		return -ESRCH;

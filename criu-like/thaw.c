@@ -15,6 +15,8 @@ static const struct command {
 	{ "lazy-pages", cmd_lazy_pages, "serve the memory of a lazy restore" },
 	{ "check", cmd_check, "say what the kernel and the capabilities allow" },
 	{ "image", cmd_image, "show images, or verify a directory of them" },
+	{ "swrk", cmd_swrk, "serve the requests of one program, the caller" },
+	{ "service", cmd_service, "serve requests on a socket" },
 	{ "version", cmd_version, "print the version" },
 };
 

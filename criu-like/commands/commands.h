@@ -3,6 +3,9 @@
 #define THAW_COMMANDS_H
 
 #include "common/diag.h"
+#include "criu-like/action.h"
+
+#define THAW_VERSION "0.1.0"
 
 /*
  * The subcommands. Each takes its own arguments (argv[0] is the command's name), fills a plain struct of options,
@@ -15,9 +18,23 @@ int cmd_check(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_image(int argc, char **argv);
 
+int cmd_swrk(int argc, char **argv);
+int cmd_service(int argc, char **argv);
+
+/* The same for a request (rpc/) that says what a command line would. */
+struct command_call {
+	const struct action_hook *hook; /* told of the actions; NULL: nobody */
+	int stderr_fd;			/* what the log takes for standard error; 0: that itself */
+	struct diag diag;		/* set: the sentence for a failure; none where the options were wrong */
+};
+
+int call_dump(int argc, char **argv, struct command_call *call);
+int call_restore(int argc, char **argv, struct command_call *call);
+
 /* Options that every command has: -o|--log-file FILE, -v[N]|--verbosity[=N]. */
 struct log_options {
 	const char *file; /* NULL: standard error */
+	int stderr_fd;	  /* in place of standard error, 0: that itself */
 	int verbosity;	  /* 0 errors, 1 warnings, 2 information, 3 and more: all */
 };
 

@@ -8,8 +8,6 @@
 #include "common/cleanup.h"
 #include "criu-like/commands/commands.h"
 
-#define THAW_VERSION "0.1.0"
-
 int cmd_version(int argc, char **argv)
 {
 	printf("Version: %s\n", THAW_VERSION);
@@ -24,7 +22,7 @@ int command_log(const struct log_options *opt, const char *dir, struct diag *dia
 	int fd;
 
 	/* Without a log file only the final report goes to standard error, unless more was asked for. */
-	diag_init(diag, opt->verbosity > 1 ? STDERR_FILENO : -1, level[v]);
+	diag_init(diag, opt->verbosity > 1 ? opt->stderr_fd ?: STDERR_FILENO : -1, level[v]);
 	if (!opt->file)
 		return 0;
 	if (dir) {

@@ -36,11 +36,13 @@ static const struct command_usage usage = { "dump -t PID -D DIR [OPTIONS]",
 					    "Freeze a process and all its descendants into images.\n", options,
 					    ARRAY_SIZE(options) };
 
-int cmd_dump(int argc, char **argv)
+int call_dump(int argc, char **argv, struct command_call *call)
 {
-	struct dump_options opt = { .images_dir = ".", .page_store = "raw", .network_lock = "nftables" };
-	struct log_options log = { 0 };
-	struct diag diag;
+	struct dump_options opt = {
+		.hook = call->hook, .images_dir = ".", .page_store = "raw", .network_lock = "nftables"
+	};
+	struct log_options log = { .stderr_fd = call->stderr_fd };
+	struct diag *diag = &call->diag;
 	int ret = command_parse(&usage, argc, argv, &opt, &log);
 
 	if (ret)
@@ -51,7 +53,14 @@ int cmd_dump(int argc, char **argv)
 	}
 	if (command_network_lock(opt.network_lock))
 		return 1;
-	if (command_log(&log, opt.work_dir ? opt.work_dir : opt.images_dir, &diag))
+	if (command_log(&log, opt.work_dir ? opt.work_dir : opt.images_dir, diag))
 		return 1;
-	return command_status(argv[0], dump_run(&opt, &diag), &diag);
+	return command_status(argv[0], dump_run(&opt, diag), diag);
+}
+
+int cmd_dump(int argc, char **argv)
+{
+	struct command_call call = { 0 };
+
+	return call_dump(argc, argv, &call);
 }

@@ -3,6 +3,7 @@
  * it. */
 #include "criu-like/commands/features.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -63,32 +64,47 @@ static const struct {
 	{ "userns", NULL },
 };
 
-static int try_probe(const char *name, const char *probe)
+static const struct probe *probe_of(const char *name)
 {
-	for (size_t i = 0; i < nr_probes; i++) {
-		int ret;
+	for (size_t i = 0; i < nr_probes; i++)
+		if (!strcmp(probes[i].name, name))
+			return &probes[i];
+	return NULL;
+}
 
-		if (strcmp(probes[i].name, probe) != 0)
-			continue;
-		ret = probes[i].run();
-		if (ret < 0)
-			printf("%s is not supported: %s: %s; %s\n", name, probe, strerror(-ret), probes[i].advice);
-		else
-			printf("%s is supported\n", name);
-		return ret < 0;
+static int try_probe(const char *name, const struct probe *probe)
+{
+	int ret = probe->run();
+
+	if (ret < 0)
+		printf("%s is not supported: %s: %s; %s\n", name, probe->name, strerror(-ret), probe->advice);
+	else
+		printf("%s is supported\n", name);
+	return ret < 0;
+}
+
+int feature_served(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(features); i++) {
+		const char *probe = features[i].probe;
+
+		if (!strcmp(features[i].name, name))
+			return probe && (!*probe || probe_of(probe)->run() >= 0);
 	}
-	return 1;
+	return -ENOENT;
 }
 
 int feature_check(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(features); i++) {
+		const char *probe = features[i].probe;
+
 		if (strcmp(features[i].name, name) != 0)
 			continue;
-		if (features[i].probe && features[i].probe[0])
-			return try_probe(name, features[i].probe);
-		printf("%s is %s\n", name, features[i].probe ? "supported" : "not supported by Thaw");
-		return features[i].probe ? 0 : 1;
+		if (probe && *probe)
+			return try_probe(name, probe_of(probe));
+		printf("%s is %s\n", name, probe ? "supported" : "not supported by Thaw");
+		return probe ? 0 : 1;
 	}
 	fprintf(stderr, "thaw check: there is no feature '%s'; there are:", name);
 	for (size_t i = 0; i < ARRAY_SIZE(features); i++)

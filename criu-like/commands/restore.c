@@ -36,11 +36,11 @@ static const struct command_usage usage = {
 	options, ARRAY_SIZE(options)
 };
 
-int cmd_restore(int argc, char **argv)
+int call_restore(int argc, char **argv, struct command_call *call)
 {
-	struct restore_options opt = { .images_dir = ".", .network_lock = "nftables" };
-	struct log_options log = { 0 };
-	struct diag diag;
+	struct restore_options opt = { .hook = call->hook, .images_dir = ".", .network_lock = "nftables" };
+	struct log_options log = { .stderr_fd = call->stderr_fd };
+	struct diag *diag = &call->diag;
 	int status = 0;
 	int ret = command_parse(&usage, argc, argv, &opt, &log);
 
@@ -50,8 +50,15 @@ int cmd_restore(int argc, char **argv)
 		return 1;
 	if (!opt.work_dir)
 		opt.work_dir = opt.images_dir;
-	if (command_log(&log, opt.work_dir, &diag))
+	if (command_log(&log, opt.work_dir, diag))
 		return 1;
-	ret = restore_run(&opt, &diag, &status);
-	return ret ? command_status(argv[0], ret, &diag) : status;
+	ret = restore_run(&opt, diag, &status);
+	return ret ? command_status(argv[0], ret, diag) : status;
+}
+
+int cmd_restore(int argc, char **argv)
+{
+	struct command_call call = { 0 };
+
+	return call_restore(argc, argv, &call);
 }
