@@ -49,6 +49,7 @@ static int apply_fork(struct server *s, struct space *parent, int uffd)
 		.memfd = -1,
 		.image_pid = parent->row->image_pid,
 		.settled = parent->row->settled,
+		.session = parent->row->session,
 	};
 	ret = space_fork(&sp, parent, row, s->diag);
 	if (ret)
@@ -95,7 +96,7 @@ static int apply_inbox(struct server *s, struct space *sp, size_t nr, bool *chan
 		*changed = true;
 		if (!space_begin(sp, in->serial + i))
 			continue;
-		shared_add(&s->sh->stats.events, 1);
+		shared_add(&sp->stats->events, 1);
 		ret = apply_event(s, sp, &in->msg[i]);
 		if (ret)
 			return diag_fail(s->diag, -ret, "cannot keep up with the memory of process %d: %s",

@@ -91,6 +91,16 @@ int fill_poison(int uffd, uint64_t addr, uint64_t len)
 	return 0;
 }
 
+int fill_poison_rest(const struct space *sp)
+{
+	struct piece p;
+	int ret = 0;
+
+	for (uint64_t at = 0; !ret && space_next(sp, at, UINT64_MAX, &p); at = p.dst + p.nr * PAGE_SIZE)
+		ret = fill_poison(sp->row->uffd, p.dst, p.nr * PAGE_SIZE);
+	return ret == -ESRCH ? 0 : ret;
+}
+
 /* One UFFDIO_COPY. Return: bytes filled (maybe short of @len), or -errno when none was. */
 static int64_t copy_once(const struct space *sp, uint64_t dst, const void *src, uint64_t len)
 {

@@ -60,6 +60,11 @@ bool fill_event_pending(const struct space *sp);
 /** fill_memory_gone() - Has the kernel freed the whole address space? */
 bool fill_memory_gone(const struct space *sp);
 
+/** fill_poison_rest() - Make a touch of all that is missing in a space fail. Return: 0 (also when it is gone), or
+ * -errno
+ */
+int fill_poison_rest(const struct space *sp);
+
 /** fill_poison() - Make a touch of these pages fail. Return: 0, or -errno */
 int fill_poison(int uffd, uint64_t addr, uint64_t len);
 

@@ -14,6 +14,7 @@
 #include "common/cleanup.h"
 #include "common/util.h"
 #include "lazy-pages/serve.h"
+#include "lazy-pages/stats.h"
 
 /*
  * The guardian: a process that does nothing but wait for the server's death; and its deputy, which waits for the
@@ -32,9 +33,8 @@
  * A guardian may die with a server half started, and its deputy start one too. Only one of the two may serve: the one
  * whose pid gets into shared->server.
  *
- * There is one case in which nobody goes on: the server died while it accepted the restore's connection, and nobody
- * knows its descriptor. It closes with the service, so the restore fails. When servers keep dying without filling
- * anything, the processes are killed, and their ends waited for, before anything closes.
+ * When servers keep dying without filling anything, the processes are killed, and their ends waited for, before
+ * anything closes.
  */
 
 #define GUARDIAN_MAX_IDLE_DEATHS 5
@@ -57,7 +57,6 @@ static int poison_space(const struct lazy_options *opt, struct shared *sh, struc
 	struct image_dir *dir;
 	struct source *src;
 	struct space *sp;
-	struct piece p;
 	int ret = image_dir_open(opt->images_dir, &dir, diag);
 
 	if (ret)
@@ -65,11 +64,9 @@ static int poison_space(const struct lazy_options *opt, struct shared *sh, struc
 	image_dir_trust_pages(dir); /* only which pages there are matters */
 	ret = source_open_images(dir, row->image_pid, &src, diag);
 	if (!ret) {
-		ret = space_adopt(&sp, row, &sh->stats, src, diag);
-		for (uint64_t at = 0; !ret && space_next(sp, at, UINT64_MAX, &p); at = p.dst + p.nr * PAGE_SIZE)
-			ret = fill_poison(row->uffd, p.dst, p.nr * PAGE_SIZE);
-		if (ret == -ESRCH)
-			ret = 0;
+		ret = space_adopt(&sp, row, &sh->sessions[row->session].stats, src, diag);
+		if (!ret)
+			ret = fill_poison_rest(sp);
 	}
 	if (!ret)
 		space_close(sp);
@@ -183,8 +180,10 @@ static void await_server(const struct lazy_options *opt, struct shared *sh, stru
 
 		if (poll(p, 3, -1) < 0)
 			continue;
-		if (p[1].revents && read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
+		if (p[1].revents && read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+			sh->ending = opt->keep_serving;
 			syscall(SYS_pidfd_send_signal, server, (int)info.ssi_signo, NULL, 0);
+		}
 		if (p[2].revents) {
 			close(*deputy);
 			*deputy = start_deputy(opt, sh, diag, signals);
@@ -198,9 +197,11 @@ static void await_server(const struct lazy_options *opt, struct shared *sh, stru
 
 static uint64_t progress(const struct shared *sh)
 {
-	const struct shared_stats *st = &sh->stats;
+	struct shared_stats st;
 
-	return st->pages[SHARED_FAULT] + st->pages[SHARED_WSET] + st->pages[SHARED_DRAIN] + st->gone + st->zero_faults;
+	stats_total(sh, &st);
+	return st.pages[SHARED_FAULT] + st.pages[SHARED_WSET] + st.pages[SHARED_DRAIN] + st.gone + st.zero_faults +
+	       sh->nr_sessions;
 }
 
 /* Guard server after server until one has brought the service to its end. */
@@ -219,13 +220,11 @@ static int guard(const struct lazy_options *opt, struct shared *sh, struct diag 
 		await_server(opt, sh, diag, signals, &deputy);
 		if (sh->done)
 			return sh->status;
-		if (sh->accepting)
-			return kill_all(opt, sh, diag, "the lazy-pages server died while it accepted a restore");
 		idle_deaths = progress(sh) == before ? idle_deaths + 1 : 0;
 		if (idle_deaths == GUARDIAN_MAX_IDLE_DEATHS)
 			return kill_all(opt, sh, diag, "the lazy-pages server dies again and again");
 		before = progress(sh);
-		sh->stats.takeovers++;
+		sh->takeovers++;
 		diag_warn(diag, "the lazy-pages server (pid %u) died; another takes over", (uint32_t)sh->server);
 		ret = start_server(opt, sh, diag);
 		if (ret)

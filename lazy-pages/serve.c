@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -73,13 +74,15 @@ struct shared_row *serve_new_row(struct server *s)
 int serve_add_space(struct server *s, struct space *sp)
 {
 	unsigned row = (unsigned)(sp->row - s->sh->rows);
-	int ret = serve_watch(s, sp->row->uffd, WATCH_UFFD, row);
+	bool killed = s->sh->sessions[sp->row->session].failed && sp->row->pidfd >= 0;
+	int ret = killed ? 0 : serve_watch(s, sp->row->uffd, WATCH_UFFD, row);
 
 	if (!ret && sp->row->pidfd >= 0)
 		ret = serve_watch(s, sp->row->pidfd, WATCH_PIDFD, row);
 	sp->window = WINDOW_FIRST;
 	s->spaces[row] = sp;
 	s->nr_spaces++;
+	s->session_spaces[sp->row->session]++;
 	return ret;
 }
 
@@ -105,6 +108,7 @@ static void retire(struct server *s, struct space *sp)
 		serve_unwatch(s, sp->row->pidfd);
 	s->spaces[row] = NULL;
 	s->nr_spaces--;
+	s->session_spaces[sp->row->session]--;
 	space_close(sp);
 }
 
@@ -122,10 +126,13 @@ static void process_gone(struct server *s, struct space *sp)
  */
 static void process_ended(struct server *s, struct space *sp)
 {
+	bool gone = fill_memory_gone(sp), failed = s->sh->sessions[sp->row->session].failed;
 	int pidfd = sp->row->pidfd;
 
 	serve_unwatch(s, pidfd);
-	if (fill_memory_gone(sp)) {
+	if (!gone && failed)
+		fill_poison_rest(sp);
+	if (gone || failed) {
 		process_gone(s, sp);
 		return;
 	}
@@ -200,7 +207,7 @@ static void serve_faults(struct server *s)
 		if (ret == -ESRCH)
 			f.sp->over = true;
 		now = serve_now();
-		stats_fault(&s->sh->stats, now - f.since);
+		stats_fault(f.sp->stats, now - f.since);
 		s->gap = (s->gap * 3 + MIN(now - s->last_fault, 10 * BURST_GAP_NS)) / 4;
 		s->last_fault = now;
 		s->burst = MIN(s->burst + 1, 64 * 1024);
@@ -222,6 +229,8 @@ static int settle(struct server *s)
 		int ret = sp ? events_settle(s, sp) : 0;
 
 		if (ret)
+			ret = session_fail(s, (unsigned)sp->row->session, sp, ret);
+		if (ret)
 			return ret;
 		if (!sp)
 			continue;
@@ -231,7 +240,7 @@ static int settle(struct server *s)
 		else if (sp->row->settled && !space_remaining(sp))
 			retire(s, sp);
 	}
-	return !s->nr_spaces && s->sh->conn_fd < 0 && (s->sh->finished || s->sh->lost);
+	return session_settle(s);
 }
 
 static int on_signal(struct server *s)
@@ -240,6 +249,11 @@ static int on_signal(struct server *s)
 
 	if (read(s->signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
 		return 0;
+	if (s->opt->keep_serving) {
+		diag_info(s->diag, "%s: no more restores; %u processes get the rest of their memory",
+			  strsignal((int)info.ssi_signo), s->nr_spaces);
+		return session_end_service(s);
+	}
 	if (!s->nr_spaces)
 		return diag_fail(s->diag, EINTR, "ended by %s", strsignal((int)info.ssi_signo));
 	diag_warn(s->diag,
@@ -253,10 +267,12 @@ static int on_signal(struct server *s)
 static int dispatch(struct server *s, uint64_t data)
 {
 	struct space *sp = s->spaces[(uint32_t)data];
+	int ret;
 
 	switch ((enum watch)(data >> 32)) {
 	case WATCH_UFFD:
-		return sp ? events_read(s, sp) : 0;
+		ret = sp ? events_read(s, sp) : 0;
+		return ret ? session_fail(s, (unsigned)sp->row->session, sp, ret) : 0;
 	case WATCH_WORKERS:
 		drain_jobs_back(s, workers_collect(s->workers));
 		return 0;
@@ -267,7 +283,7 @@ static int dispatch(struct server *s, uint64_t data)
 	case WATCH_LISTEN:
 		return session_accept(s);
 	case WATCH_CONN:
-		return session_receive(s);
+		return session_receive(s, (uint32_t)data);
 	case WATCH_SIGNAL:
 		return on_signal(s);
 	}
@@ -380,10 +396,6 @@ static int own_descriptors(struct server *s)
 		return ret;
 	s->sh->loose[2] = workers_fd(s->workers);
 	ret = serve_watch(s, s->signals, WATCH_SIGNAL, 0) ?: serve_watch(s, workers_fd(s->workers), WATCH_WORKERS, 0);
-	if (!ret && s->sh->listen_fd >= 0)
-		ret = serve_watch(s, s->sh->listen_fd, WATCH_LISTEN, 0);
-	if (!ret && s->sh->conn_fd >= 0)
-		ret = serve_watch(s, s->sh->conn_fd, WATCH_CONN, 0);
 	return ret;
 }
 
@@ -394,19 +406,27 @@ void serve_set_pace(struct server *s)
 		pace_hurry(&s->pace);
 }
 
-/* Find the space of a row that shares its images with @row, so that they share a source too. */
-static struct source *known_source(struct server *s, const struct shared_row *row)
+int serve_source(struct server *s, pid_t image_pid, struct source **out)
 {
-	for (unsigned i = 0; i < s->nr_rows; i++)
-		if (s->spaces[i] && s->spaces[i]->row->image_pid == row->image_pid)
-			return s->spaces[i]->src;
-	return NULL;
+	int ret;
+
+	for (size_t i = 0; i < s->nr_sources; i++)
+		if (s->sources[i].image_pid == image_pid) {
+			*out = s->sources[i].src;
+			return 0;
+		}
+	if (grow(&s->sources, s->nr_sources, &s->cap_sources, sizeof(*s->sources)))
+		return diag_fail(s->diag, ENOMEM, "out of memory for the pages of process %d", image_pid);
+	ret = source_open_images(s->dir, image_pid, out, s->diag);
+	if (!ret)
+		s->sources[s->nr_sources++] = (struct known_source){ image_pid, *out };
+	return ret;
 }
 
 /* Take over what a dead server has left: its spaces, what it had read, and whoever waits for a page. */
 static int adopt(struct server *s)
 {
-	int ret = 0;
+	int ret = 0, row_read = s->sh->inbox.row;
 
 	for (unsigned i = 0; i < SHARED_MAX_SPACES && !ret; i++) {
 		struct shared_row *row = &s->sh->rows[i];
@@ -418,20 +438,17 @@ static int adopt(struct server *s)
 		if (!row->live)
 			continue;
 		s->nr_rows = i + 1;
-		src = known_source(s, row);
-		if (src)
-			src->refs++;
-		else
-			ret = source_open_images(s->dir, row->image_pid, &src, s->diag);
-		if (ret)
-			return ret;
-		ret = space_adopt(&sp, row, &s->sh->stats, src, s->diag);
-		source_put(src);
+		ret = serve_source(s, row->image_pid, &src);
+		if (!ret)
+			ret = space_adopt(&sp, row, &s->sh->sessions[row->session].stats, src, s->diag);
 		if (!ret)
 			ret = serve_add_space(s, sp);
 	}
-	if (!ret)
+	if (!ret) {
 		ret = events_replay(s);
+		if (ret && s->spaces[row_read])
+			ret = session_fail(s, (unsigned)s->spaces[row_read]->row->session, s->spaces[row_read], ret);
+	}
 	for (unsigned i = 0; i < s->nr_rows && !ret; i++)
 		if (s->spaces[i])
 			fill_wake(s->spaces[i], FILL_LOWEST, FILL_HIGHEST - FILL_LOWEST);
@@ -456,8 +473,11 @@ static int serve_start(struct server *s)
 	}
 	serve_set_pace(s);
 	be_prompt();
+	snprintf(s->inventory, sizeof(s->inventory), "%s/inventory.img", s->opt->images_dir);
 	ret = own_descriptors(s);
-	return ret ?: adopt(s);
+	if (!ret)
+		ret = adopt(s);
+	return ret ?: session_adopt(s);
 }
 
 static void serve_free(struct server *s)
@@ -465,6 +485,9 @@ static void serve_free(struct server *s)
 	workers_free(s->workers);
 	for (unsigned i = 0; i < s->nr_rows; i++)
 		space_close(s->spaces[i]);
+	for (size_t i = 0; i < s->nr_sources; i++)
+		source_put(s->sources[i].src);
+	free(s->sources);
 	image_dir_close(s->dir);
 	filler_free(&s->filler);
 	free(s->jobs);
@@ -483,12 +506,9 @@ int serve(const struct lazy_options *opt, struct shared *sh, struct diag *diag)
 	s->sh = sh;
 	s->diag = diag;
 	s->spin_allowed = sysconf(_SC_NPROCESSORS_ONLN) > 1;
-	if (!sh->stats.start_us)
-		sh->stats.start_us = now_us();
 	ret = serve_start(s);
 	if (!ret)
 		ret = loop(s);
-	sh->stats.drained_us = now_us();
 	if (opt->progress)
 		stats_progress(sh, true);
 	if (!ret) /* else the caller ends the processes: nothing may be closed before */

@@ -23,6 +23,12 @@ struct fault {
 	uint64_t since; /* ns, when its message was read */
 };
 
+/* The pages of a process of the images, for all who are restored from it. */
+struct known_source {
+	pid_t image_pid;
+	struct source *src;
+};
+
 struct server {
 	const struct lazy_options *opt;
 	struct diag *diag;
@@ -36,6 +42,10 @@ struct server {
 	struct space *spaces[SHARED_MAX_SPACES]; /* by row */
 	unsigned nr_rows;			 /* rows that were ever used */
 	unsigned nr_spaces;
+	unsigned session_spaces[SHARED_MAX_SESSIONS]; /* the spaces of each session */
+	struct known_source *sources;
+	size_t nr_sources, cap_sources;
+	char inventory[4096]; /* path of the images' inventory.img */
 	struct fault *faults; /* to be served */
 	size_t nr_faults, cap_faults;
 	struct job *jobs; /* all of them */
@@ -56,7 +66,12 @@ struct server {
 /* What an epoll event is about; the row's number is in the low half. */
 enum watch { WATCH_LISTEN, WATCH_CONN, WATCH_UFFD, WATCH_PIDFD, WATCH_WORKERS, WATCH_SIGNAL };
 
-/** serve() - Take a restore's processes and fill them until nothing is missing. Return: 0, or -errno with a sentence */
+/**
+ * serve() - Take the processes of one restore, or with --keep-serving of any number, and fill them until nothing is
+ * missing
+ *
+ * Return: 0, or -errno with a sentence
+ */
 int serve(const struct lazy_options *opt, struct shared *sh, struct diag *diag);
 
 /** serve_watch() - Poll a descriptor. Return: 0, or -errno with a sentence */
@@ -73,6 +88,14 @@ int serve_add_space(struct server *s, struct space *sp);
 
 /** serve_set_pace() - From now on the drain goes as it was asked to */
 void serve_set_pace(struct server *s);
+
+/**
+ * serve_source() - The pages of process @image_pid of the images
+ * @out: set to a source that the server keeps
+ *
+ * Return: 0, or -errno with a sentence
+ */
+int serve_source(struct server *s, pid_t image_pid, struct source **out);
 
 /** serve_now() - CLOCK_MONOTONIC in ns */
 uint64_t serve_now(void);
@@ -95,7 +118,25 @@ int events_replay(struct server *s);
 /** session_accept() - Take the connection of a restore. Return: 0, or -errno with a sentence */
 int session_accept(struct server *s);
 
-/** session_receive() - Read what the restore says. Return: 0, or -errno with a sentence */
-int session_receive(struct server *s);
+/** session_receive() - Read what the restore at @place says. Return: 0, or -errno with a sentence */
+int session_receive(struct server *s, unsigned place);
+
+/**
+ * session_fail() - The session at @place cannot go on: with --keep-serving kill its processes
+ * @cause: the space whose map is not what the process has, NULL: none
+ * @ret: why; the sentence has been said
+ *
+ * Return: 0, or @ret when the service is for this restore alone
+ */
+int session_fail(struct server *s, unsigned place, struct space *cause, int ret);
+
+/** session_settle() - End the sessions that are through. Return: whether the service is */
+bool session_settle(struct server *s);
+
+/** session_adopt() - Go on with the sessions of a dead server, and listen. Return: 0, or -errno with a sentence */
+int session_adopt(struct server *s);
+
+/** session_end_service() - Take no more restores, and end when all are over. Return: 0, or -errno with a sentence */
+int session_end_service(struct server *s);
 
 #endif

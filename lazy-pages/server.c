@@ -55,12 +55,24 @@ static void tell_status(const struct lazy_options *opt, struct diag *diag)
 	close(opt->status_fd);
 }
 
+static void raise_descriptor_limit(void)
+{
+	struct rlimit lim;
+
+	if (!getrlimit(RLIMIT_NOFILE, &lim) && lim.rlim_cur < lim.rlim_max) {
+		lim.rlim_cur = lim.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &lim);
+	}
+}
+
 /* The whole service, in the guardian's process. */
 static int service(const struct lazy_options *opt, struct shared *sh, struct diag *diag)
 {
 	char text[4096];
-	int ret = guardian_run(opt, sh, diag), stats = 0;
+	int ret, stats = 0;
 
+	raise_descriptor_limit();
+	ret = guardian_run(opt, sh, diag);
 	if (opt->stats_file)
 		stats = stats_write(sh, in_work_dir(opt, opt->stats_file, text, sizeof(text)), diag);
 	if (sh->listen_fd >= 0)
@@ -122,16 +134,6 @@ static int background(const struct lazy_options *opt, struct shared *sh, struct 
 	_exit(service(opt, sh, diag) ? 1 : 0);
 }
 
-static void raise_descriptor_limit(void)
-{
-	struct rlimit lim;
-
-	if (!getrlimit(RLIMIT_NOFILE, &lim) && lim.rlim_cur < lim.rlim_max) {
-		lim.rlim_cur = lim.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &lim);
-	}
-}
-
 static int start(const struct lazy_options *given, bool daemon, struct diag *diag)
 {
 	struct lazy_options opt = *given;
@@ -152,7 +154,6 @@ static int start(const struct lazy_options *given, bool daemon, struct diag *dia
 		ret = background(&opt, sh, diag);
 		close(sh->listen_fd);
 	} else if (!ret) {
-		raise_descriptor_limit();
 		ret = write_pidfile(&opt, diag);
 		if (!ret) {
 			tell_status(&opt, diag);

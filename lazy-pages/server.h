@@ -19,13 +19,16 @@ struct lazy_options {
 	bool progress;		/* a progress bar on standard error */
 	bool no_verify;		/* take pages without comparing their checksums */
 	struct lazy_modes modes;
-	bool summary; /* say at the end, on standard output, what was filled and what is gone */
+	bool keep_serving; /* any number of restores, until SIGTERM; then what was taken is still filled */
+	bool summary;	   /* say at the end, on standard output, what was filled and what is gone */
 };
 
 /**
- * lazy_server_run() - Serve one restore: listen, take its processes, fill their memory
+ * lazy_server_run() - Serve one restore (or with opt->keep_serving any number): listen, take processes, fill their
+ * memory
  *
- * Blocks until every page is filled or gone; with opt->daemon it returns as soon as the server listens.
+ * Blocks until every page is filled or gone (and with opt->keep_serving until it is asked to end); with opt->daemon it
+ * returns as soon as the server listens.
  *
  * Return: 0, or -errno with a sentence in @diag (-EADDRINUSE: another server listens there)
  */

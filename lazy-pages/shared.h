@@ -16,7 +16,8 @@
  * A space's own state (what is missing) is in a memfd named in its row.
  */
 
-#define SHARED_MAX_SPACES 4096
+#define SHARED_MAX_SPACES 16384
+#define SHARED_MAX_SESSIONS 1024
 #define SHARED_MAX_MESSAGES 64
 #define SHARED_MAX_LOOSE 8
 
@@ -29,6 +30,7 @@ struct shared_row {
 	int32_t pid;	   /* 0: unknown */
 	int32_t image_pid; /* whose pages it has */
 	int32_t settled;   /* its memory is registered: ENOENT means gone */
+	int32_t session;   /* whose it is: index in shared->sessions */
 };
 
 /*
@@ -47,30 +49,57 @@ enum shared_lane { SHARED_FAULT, SHARED_WSET, SHARED_DRAIN, SHARED_NR_LANES };
 #define SHARED_NR_TIMES 1024 /* fault time buckets: 16 for each power of two, in nanoseconds */
 
 struct shared_stats {
-	uint64_t start_us, finished_us, drained_us;
-	uint64_t faults, zero_faults, events, takeovers;
+	uint64_t finished_us; /* now_us() when all memory was registered */
+	uint64_t drained_us;  /* and when nothing was missing any more */
+	uint64_t faults, zero_faults, events;
 	uint64_t pages[SHARED_NR_LANES];
 	uint64_t gone, poisoned, total;
 	uint64_t max_ns, sum_ns;
 	uint32_t times[SHARED_NR_TIMES];
 };
 
-struct shared {
-	int32_t listen_fd; /* -1: closed */
-	int32_t conn_fd;   /* -1: none */
+/*
+ * One restore, from its connection until none of its processes lacks anything, children born meanwhile included. The
+ * figures of one that is over stay until its place is wanted; then they go into shared->past.
+ */
+struct shared_session {
+	uint32_t state;	    /* enum shared_session_state; set last */
+	uint32_t number;    /* the service's first restore is 1 */
+	int32_t conn_fd;    /* -1: closed */
+	uint32_t processes; /* received so far */
+	uint32_t finished;  /* the restore is through */
+	uint32_t failed;    /* its processes have been killed */
 	struct restore_receiver rx;
-	uint32_t accepting;		 /* the mark of a connection that may be on its way */
-	uint32_t processes;		 /* received so far */
-	uint32_t finished;		 /* the restore is through */
-	uint32_t lost;			 /* its connection ended before that */
+	struct shared_stats stats;
+};
+
+enum shared_session_state { SESSION_UNUSED, SESSION_LIVE, SESSION_OVER };
+
+/* The images as they were when the service began. */
+struct shared_images {
+	uint64_t dev, ino, size;
+	int64_t mtime_s, mtime_ns; /* of inventory.img, which a dump writes last */
+};
+
+struct shared {
+	int32_t listen_fd;		 /* -1: closed */
+	uint32_t ending;		 /* somebody has asked the service to end */
 	uint32_t hurry;			 /* a signal wants it to end: drain at full speed */
+	uint32_t nr_places;		 /* in sessions, that were ever used */
+	uint32_t nr_sessions;		 /* that there were */
+	uint32_t nr_over, nr_failed;	 /* of these; one that failed is over as well */
+	uint64_t busy_since, busy_us;	 /* since when there is memory to fill (0: there is none); and before that */
+	struct shared_images images;	 /* all zero: not looked at yet */
 	uint64_t server;		 /* how many there were << 32 | pid of the last */
 	int32_t loose[SHARED_MAX_LOOSE]; /* a server's own descriptors, to be closed by its successor */
 	uint32_t done;
 	int32_t status; /* 0 or -errno, when done */
 	char text[512]; /* the sentence for it */
+	uint64_t takeovers;
 	struct shared_inbox inbox;
-	struct shared_stats stats;
+	uint32_t past_processes;
+	struct shared_stats past; /* of sessions whose place another has taken */
+	struct shared_session sessions[SHARED_MAX_SESSIONS];
 	struct shared_row rows[SHARED_MAX_SPACES];
 };
 

@@ -61,34 +61,104 @@ static double seconds(uint64_t from, uint64_t to)
 	return to > from ? (double)(to - from) / 1e6 : 0;
 }
 
-int stats_write(const struct shared *sh, const char *path, struct diag *diag)
+static void add(struct shared_stats *to, const struct shared_stats *st)
 {
-	const struct shared_stats *st = &sh->stats;
-	json_object *root = json_object_new_object(), *time = json_object_new_object();
-	json_object *pages = json_object_new_object();
-	int ret = 0;
+	to->faults += st->faults;
+	to->zero_faults += st->zero_faults;
+	to->events += st->events;
+	for (unsigned i = 0; i < SHARED_NR_LANES; i++)
+		to->pages[i] += st->pages[i];
+	to->gone += st->gone;
+	to->poisoned += st->poisoned;
+	to->total += st->total;
+	to->max_ns = MAX(to->max_ns, st->max_ns);
+	to->sum_ns += st->sum_ns;
+	for (unsigned i = 0; i < SHARED_NR_TIMES && st->faults; i++)
+		to->times[i] += st->times[i];
+}
 
-	put(root, "version", 1);
-	put(root, "processes", sh->processes);
-	put(root, "faults", st->faults);
-	put(root, "zero_faults", st->zero_faults);
-	put(root, "events", st->events);
-	put(root, "takeovers", st->takeovers);
+void stats_total(const struct shared *sh, struct shared_stats *out)
+{
+	*out = sh->past;
+	for (unsigned i = 0; i < sh->nr_places; i++)
+		add(out, &sh->sessions[i].stats);
+}
+
+void stats_bury(struct shared *sh, struct shared_session *ss)
+{
+	add(&sh->past, &ss->stats);
+	sh->past_processes += ss->processes;
+	memset(&ss->stats, 0, sizeof(ss->stats));
+	ss->processes = 0;
+}
+
+/* Seconds in which there was memory to fill. */
+static double busy_seconds(const struct shared *sh)
+{
+	return (double)(sh->busy_us + (sh->busy_since ? now_us() - sh->busy_since : 0)) / 1e6;
+}
+
+/* What is told of a session and of all of them. */
+static void put_stats(json_object *obj, const struct shared_stats *st, uint64_t processes, double drained)
+{
+	json_object *time = json_object_new_object(), *pages = json_object_new_object();
+
+	put(obj, "processes", processes);
+	put(obj, "faults", st->faults);
+	put(obj, "zero_faults", st->zero_faults);
+	put(obj, "events", st->events);
 	put(time, "mean", st->faults ? st->sum_ns / st->faults : 0);
 	put(time, "p50", stats_quantile(st, 0.5));
 	put(time, "p99", stats_quantile(st, 0.99));
 	put(time, "max", st->max_ns);
-	json_object_object_add(root, "fault_ns", time);
+	json_object_object_add(obj, "fault_ns", time);
 	put(pages, "total", st->total);
 	put(pages, "fault", st->pages[SHARED_FAULT]);
 	put(pages, "working_set", st->pages[SHARED_WSET]);
 	put(pages, "drain", st->pages[SHARED_DRAIN]);
 	put(pages, "gone", st->gone);
 	put(pages, "poisoned", st->poisoned);
-	json_object_object_add(root, "pages", pages);
-	put(root, "bytes", filled(st) * PAGE_SIZE);
-	json_object_object_add(root, "seconds_to_drained",
-			       json_object_new_double(seconds(st->finished_us, st->drained_us)));
+	json_object_object_add(obj, "pages", pages);
+	put(obj, "bytes", filled(st) * PAGE_SIZE);
+	json_object_object_add(obj, "seconds_to_drained", json_object_new_double(drained));
+}
+
+static json_object *describe_sessions(const struct shared *sh, uint64_t *processes)
+{
+	json_object *all = json_object_new_array();
+
+	*processes = sh->past_processes;
+	for (unsigned i = 0; i < sh->nr_places; i++) {
+		const struct shared_session *ss = &sh->sessions[i];
+		json_object *one;
+
+		if (!ss->number || ss->state == SESSION_UNUSED)
+			continue;
+		one = json_object_new_object();
+		put(one, "number", ss->number);
+		json_object_object_add(one, "failed", json_object_new_boolean((json_bool)ss->failed));
+		put_stats(one, &ss->stats, ss->processes, seconds(ss->stats.finished_us, ss->stats.drained_us));
+		json_object_array_add(all, one);
+		*processes += ss->processes;
+	}
+	return all;
+}
+
+int stats_write(const struct shared *sh, const char *path, struct diag *diag)
+{
+	json_object *root = json_object_new_object(), *each;
+	struct shared_stats total;
+	uint64_t processes;
+	int ret = 0;
+
+	stats_total(sh, &total);
+	each = describe_sessions(sh, &processes);
+	put(root, "version", 1);
+	put_stats(root, &total, processes, busy_seconds(sh));
+	put(root, "takeovers", sh->takeovers);
+	put(root, "restores", sh->nr_sessions);
+	put(root, "failed_restores", sh->nr_failed);
+	json_object_object_add(root, "sessions", each);
 	if (json_object_to_file_ext(path, root, JSON_C_TO_STRING_PRETTY))
 		ret = diag_fail(diag, errno ? errno : EIO, "cannot write the statistics %s: %s", path,
 				json_util_get_last_err());
@@ -98,29 +168,43 @@ int stats_write(const struct shared *sh, const char *path, struct diag *diag)
 
 void stats_progress(const struct shared *sh, bool last)
 {
-	const struct shared_stats *st = &sh->stats;
-	uint64_t done = filled(st) + st->gone + st->poisoned, now = now_us();
-	unsigned width = 30, full = st->total ? (unsigned)(done * width / st->total) : 0;
+	unsigned width = 30, full;
+	struct shared_stats st;
+	uint64_t done;
 	char bar[32];
 
-	if (!sh->finished)
+	stats_total(sh, &st);
+	if (!st.total)
 		return;
+	done = filled(&st) + st.gone + st.poisoned;
+	full = (unsigned)(done * width / st.total);
 	memset(bar, '.', width);
 	memset(bar, '#', MIN(full, width));
 	bar[width] = '\0';
-	fprintf(stderr, "\r[%s] %lu of %lu MiB, %.1f GiB/s, %lu faults %s", bar, done >> 8, st->total >> 8,
-		(double)filled(st) / 262144 / (seconds(st->finished_us, now) + 1e-6), st->faults, last ? "\n" : "");
+	fprintf(stderr, "\r[%s] %lu of %lu MiB, %.1f GiB/s, %lu faults %s", bar, done >> 8, st.total >> 8,
+		(double)filled(&st) / 262144 / (busy_seconds(sh) + 1e-6), st.faults, last ? "\n" : "");
 }
 
-const char *stats_summary(const struct shared *sh, char *buf)
+static const char *line(const struct shared_stats *st, double time, char *buf)
 {
-	const struct shared_stats *st = &sh->stats;
 	char bad[64] = "";
 
 	if (st->poisoned)
 		snprintf(bad, sizeof(bad), ", %lu unreadable", st->poisoned);
 	snprintf(buf, 256, "%lu pages filled (%lu for %lu faults, %lu by the drain), %lu gone%s, %.3f s", filled(st),
-		 st->pages[SHARED_FAULT], st->faults, st->pages[SHARED_DRAIN], st->gone, bad,
-		 seconds(st->finished_us, st->drained_us));
+		 st->pages[SHARED_FAULT], st->faults, st->pages[SHARED_DRAIN], st->gone, bad, time);
 	return buf;
+}
+
+const char *stats_line(const struct shared_stats *st, char *buf)
+{
+	return line(st, seconds(st->finished_us, st->drained_us), buf);
+}
+
+const char *stats_summary(const struct shared *sh, char *buf)
+{
+	struct shared_stats total;
+
+	stats_total(sh, &total);
+	return line(&total, busy_seconds(sh), buf);
 }

@@ -16,6 +16,7 @@ static const struct command_option options[] = {
 	{ OPTION_NUMBER, 0, "status-fd", AT(status_fd), "FD", "write a NUL byte there when it listens", 0, 1 << 20 },
 	{ OPTION_TEXT, 0, "stats", AT(stats_file), "FILE", "write figures there at the end, as JSON", 0, 0 },
 	{ OPTION_UNSIGNED, 0, "workers", AT(workers), "N", "threads that fill (default: the CPUs, at most 8)", 1, 8 },
+	{ OPTION_FLAG, 0, "keep-serving", AT(keep_serving), NULL, "serve any number of restores, until SIGTERM", 0, 0 },
 	{ OPTION_FLAG, 0, "no-verify", AT(no_verify), NULL, "take pages without comparing their checksums", 0, 0 },
 	LAZY_MODE_OPTIONS(AT(modes)),
 };

@@ -83,19 +83,32 @@ void restore_socket_unlink(const char *work_dir, int fd)
 
 int restore_socket_accept(int fd)
 {
-	_cleanup_close_ int conn = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int conn = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	return conn < 0 ? -errno : conn;
+}
+
+int restore_socket_check(int conn)
+{
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 	int on = 1;
 
-	if (conn < 0)
-		return -errno;
 	if (getsockopt(conn, SOL_SOCKET, SO_PEERCRED, &cred, &len) ||
 	    setsockopt(conn, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)))
 		return -errno;
-	if (cred.uid != 0 && cred.uid != geteuid())
-		return -EPERM;
-	return TAKE_FD(conn);
+	return cred.uid != 0 && cred.uid != geteuid() ? -EPERM : 0;
+}
+
+/* What was accepted has the listener's name; the end that connected has none. */
+bool restore_socket_came_from(int conn, int fd)
+{
+	struct sockaddr_un mine = { 0 }, its = { 0 };
+	socklen_t len = sizeof(mine), its_len = sizeof(its);
+
+	return conn != fd && !getsockname(fd, (struct sockaddr *)&mine, &len) &&
+	       !getsockname(conn, (struct sockaddr *)&its, &its_len) && its.sun_family == AF_UNIX && its_len == len &&
+	       !memcmp(&mine, &its, len);
 }
 
 /* One recvmsg() whose results all lie in @rx: what the kernel has handed over is seen there. */

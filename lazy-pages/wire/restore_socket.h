@@ -2,6 +2,7 @@
 #ifndef THAW_LAZY_RESTORE_SOCKET_H
 #define THAW_LAZY_RESTORE_SOCKET_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -31,15 +32,26 @@
  */
 int restore_socket_listen(const char *work_dir, struct diag *diag);
 
-/** restore_socket_unlink() - Remove the socket's name, if it is still that of @fd's socket */
+/**
+ * restore_socket_unlink() - Let nobody connect any more, and remove the socket's name if it is still that of @fd's
+ * socket
+ *
+ * Those that wait can still be accepted.
+ */
 void restore_socket_unlink(const char *work_dir, int fd);
 
 /**
- * restore_socket_accept() - Take a connection if the peer is root or the caller's own user
+ * restore_socket_accept() - Take a connection, which must be checked before it is used
  *
- * Return: a descriptor, -EAGAIN when none waits, -EPERM for another user's, or -errno
+ * Return: a descriptor, -EAGAIN when none waits, -EINVAL when none will come any more, or -errno
  */
 int restore_socket_accept(int fd);
+
+/** restore_socket_check() - Is the peer root or the caller's own user? Return: 0, -EPERM, or -errno */
+int restore_socket_check(int conn);
+
+/** restore_socket_came_from() - Is @conn a connection that was accepted from @fd? */
+bool restore_socket_came_from(int conn, int fd);
 
 enum restore_word { RESTORE_NONE, RESTORE_PROCESS, RESTORE_ZOMBIE, RESTORE_DONE };
 

@@ -210,7 +210,7 @@ static void socket_is_private(void **state)
 	struct rig *r = *state;
 	struct stat st;
 	char path[128];
-	int fd = restore_socket_listen(r->path, &r->diag), status;
+	int fd = restore_socket_listen(r->path, &r->diag), status, conn;
 	pid_t pid;
 
 	assert_true(fd >= 0);
@@ -223,7 +223,11 @@ static void socket_is_private(void **state)
 			_exit(setuid(65534) || restore_socket_connect(r->path, &r->diag) < 0);
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		assert_int_equal(status, 0);
-		assert_int_equal(restore_socket_accept(fd), -EPERM);
+		conn = restore_socket_accept(fd);
+		assert_true(conn >= 0);
+		assert_true(restore_socket_came_from(conn, fd));
+		assert_int_equal(restore_socket_check(conn), -EPERM);
+		close(conn);
 	}
 	close(fd);
 }
