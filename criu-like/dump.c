@@ -10,6 +10,7 @@
 #include "common/cleanup.h"
 #include "common/util.h"
 #include "criu-like/freeze.h"
+#include "criu-like/serve_tree.h"
 #include "criu-like/stage.h"
 #include "criu-like/state/core.h"
 #include "criu-like/state/files.h"
@@ -21,6 +22,7 @@
 #include "criu-like/state/sysv.h"
 #include "criu-like/state/tree.h"
 #include "criu-like/state/vma.h"
+#include "lazy-pages/wire/page_stream.h"
 
 static uint32_t since_start(const struct dump *d)
 {
@@ -30,6 +32,14 @@ static uint32_t since_start(const struct dump *d)
 static int stage_pre_dump(struct dump *d)
 {
 	return action_run(d->opt->hook, ACTION_PRE_DUMP, d->opt->pid, d->diag);
+}
+
+/* Whom memory goes to, or who comes for it: before anything is frozen. */
+static int stage_connect(struct dump *d)
+{
+	if (d->opt->page_server)
+		return page_stream_connect(&d->opt->net, &d->stream, d->diag);
+	return d->opt->lazy ? serve_tree_listen(d) : 0;
 }
 
 static int stage_freeze(struct dump *d)
@@ -126,6 +136,8 @@ static int stage_memory(struct dump *d)
 			ret = pages_dump(d, d->tree.procs[i]);
 	if (!ret)
 		ret = shmem_dump_pages(d);
+	if (!ret && d->stream)
+		ret = page_stream_finish(d->stream);
 	d->stats.memdump_time = d->stats.memwrite_time = since_start(d) - start; /* both at once, by two threads */
 	return ret;
 }
@@ -163,6 +175,7 @@ static const struct {
 	int (*run)(struct dump *d);
 } stages[] = {
 	{ "say that a dump begins", stage_pre_dump },
+	{ "find the other host", stage_connect },
 	{ "freeze the tree", stage_freeze },
 	{ "look at it", stage_look },
 	{ "refuse what cannot be restored", stage_check },
@@ -200,6 +213,16 @@ static int release(struct dump *d, bool dumped)
 	return 0;
 }
 
+/* Without the memory that was to be served the images are of no use. */
+static int serve(struct dump *d)
+{
+	int ret = serve_tree(d);
+
+	if (ret)
+		image_dir_withdraw(d->dir);
+	return ret;
+}
+
 static void display_stats(const struct dump *d)
 {
 	printf("Displaying dump stats:\n"
@@ -217,7 +240,7 @@ static void display_stats(const struct dump *d)
 
 int dump_run(const struct dump_options *opt, struct diag *diag)
 {
-	struct dump d = { .opt = opt, .diag = diag, .arena = arena_new() };
+	struct dump d = { .opt = opt, .diag = diag, .arena = arena_new(), .listen_fd = -1 };
 	sigset_t block;
 	int ret;
 
@@ -246,12 +269,16 @@ int dump_run(const struct dump_options *opt, struct diag *diag)
 			ret = tell_dumped(&d);
 		for (size_t i = 0; i < d.tree.nr; i++)
 			inject_close(&d.tree.procs[i]->inj, diag);
+		if (!ret && opt->lazy)
+			ret = serve(&d);
 		if (ret || opt->leave_running || opt->leave_stopped)
 			files_dump_resume(&d, ret != 0);
 		ret = release(&d, !ret) ?: ret;
 		if (!ret && opt->display_stats)
 			display_stats(&d);
 	}
+	page_stream_close(d.stream);
+	cleanup_close(&d.listen_fd);
 	files_dump_free(&d);
 	shmem_dump_free(&d);
 	sysv_dump_free(&d);

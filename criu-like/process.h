@@ -18,6 +18,7 @@
 #include "images/pagestore.h"
 #include "images/proto/all.h"
 #include "lazy-pages/modes.h"
+#include "lazy-pages/net/link.h"
 
 /*
  * The process tree as dump and restore know it, and the contexts of the two.
@@ -56,7 +57,7 @@ struct process {
 	struct injection inj;	/* dump: the batch's region in the frozen process */
 	uint64_t insn;		/* dump: a `syscall` instruction in it, 0: not known yet */
 	int mem_fd;		/* /proc/PID/mem */
-	struct pagemap pagemap; /* restore */
+	struct pagemap pagemap; /* restore; dump with --lazy-pages: what is to be served */
 	int uffd;		/* restore: its userfaultfd, -1: none */
 	int uffd_remote;	/* the task's own descriptor of it */
 	size_t uffd_record;	/* the record that made it */
@@ -116,6 +117,10 @@ struct dump_options {
 	uint64_t ghost_limit; /* bytes, 0: none */
 	unsigned timeout;     /* seconds, 0: none */
 	bool display_stats;
+	bool page_server;		/* memory goes to one */
+	bool lazy;			/* memory is served when the images are written */
+	struct net_options net;		/* where the page server is, or is to be */
+	int status_fd;			/* gets one NUL byte when the server listens; -1: none */
 	const struct action_hook *hook; /* NULL: nobody is told */
 };
 
@@ -127,11 +132,13 @@ struct dump {
 	struct diag *diag;
 	struct image_dir *dir;
 	struct tree tree;
-	uint64_t deadline_us;	  /* now_us() when --timeout is over, 0: never */
-	uint64_t start_us;	  /* now_us() at the start of the freeze */
-	DumpStatsEntry stats;	  /* times in us */
-	struct shmem_dump *shmem; /* state/shmem.c */
-	struct sysv_dump *sysv;	  /* state/sysv.c */
+	uint64_t deadline_us;	    /* now_us() when --timeout is over, 0: never */
+	uint64_t start_us;	    /* now_us() at the start of the freeze */
+	DumpStatsEntry stats;	    /* times in us */
+	struct page_stream *stream; /* to the page server, NULL: memory goes into the images */
+	int listen_fd;		    /* with --lazy-pages: where clients come, -1: none */
+	struct shmem_dump *shmem;   /* state/shmem.c */
+	struct sysv_dump *sysv;	    /* state/sysv.c */
 	uint32_t last_pages_id;
 	struct file_table *files; /* state/files.c: the open files found so far and their ids */
 	SeccompEntry *seccomp;	  /* the filters found so far, in the arena; NULL: none */
@@ -157,7 +164,7 @@ struct restore_options {
 	bool no_verify; /* take pages without comparing their checksums */
 	const char *stats_file;
 	const struct action_hook *hook; /* NULL: nobody is told */
-	struct lazy_modes modes; /* of the server that --lazy-pages starts */
+	struct lazy_modes modes;	/* of the server that --lazy-pages starts */
 };
 
 struct file_opener;

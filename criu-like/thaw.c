@@ -13,6 +13,7 @@ static const struct command {
 	{ "dump", cmd_dump, "freeze a tree of processes into images" },
 	{ "restore", cmd_restore, "bring a tree back from images" },
 	{ "lazy-pages", cmd_lazy_pages, "serve the memory of a lazy restore" },
+	{ "page-server", cmd_page_server, "receive a dump's memory over the network, or serve it" },
 	{ "check", cmd_check, "say what the kernel and the capabilities allow" },
 	{ "image", cmd_image, "show images, or verify a directory of them" },
 	{ "swrk", cmd_swrk, "serve the requests of one program, the caller" },

@@ -309,16 +309,23 @@ static bool is_stale(const struct image_dir *dir, const char *name)
 	       !find_temp(dir, name);
 }
 
-int image_dir_commit(struct image_dir *dir, struct diag *diag)
+static int check_finished(const struct image_dir *dir, struct diag *diag)
 {
-	char inventory[IMAGE_NAME_MAX];
-	int ret;
-
-	image_name(IMG_INVENTORY, 0, inventory);
 	for (size_t i = 0; i < dir->nr; i++)
 		if (!dir->temps[i].finished)
 			return diag_fail(diag, EINVAL, "cannot commit %s: %s is not finished", dir->path,
 					 dir->temps[i].name);
+	return 0;
+}
+
+int image_dir_commit(struct image_dir *dir, struct diag *diag)
+{
+	char inventory[IMAGE_NAME_MAX];
+	int ret = check_finished(dir, diag);
+
+	if (ret)
+		return ret;
+	image_name(IMG_INVENTORY, 0, inventory);
 	if (!find_temp(dir, inventory))
 		return diag_fail(diag, EINVAL, "cannot commit %s: there is no inventory", dir->path);
 	if (unlinkat(dir->fd, inventory, 0) && errno != ENOENT)
@@ -339,6 +346,17 @@ void image_dir_withdraw(struct image_dir *dir)
 	char inventory[IMAGE_NAME_MAX];
 
 	unlinkat(dir->fd, image_name(IMG_INVENTORY, 0, inventory), 0);
+}
+
+int image_dir_commit_part(struct image_dir *dir, struct diag *diag)
+{
+	int ret = check_finished(dir, diag);
+
+	while (!ret && dir->nr) {
+		ret = give_name(dir, dir->temps[dir->nr - 1].name, diag);
+		dir->nr -= !ret;
+	}
+	return ret;
 }
 
 void image_dir_close(struct image_dir *dir)

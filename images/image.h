@@ -89,6 +89,10 @@ int image_dir_commit(struct image_dir *dir, struct diag *diag);
 /** image_dir_withdraw() - What was committed is no finished dump after all */
 void image_dir_withdraw(struct image_dir *dir);
 
+/** image_dir_commit_part() - Give all files written their names, in a directory that gets, or has, the rest of its
+ * images from elsewhere. Return: 0, or -errno with a sentence */
+int image_dir_commit_part(struct image_dir *dir, struct diag *diag);
+
 /** image_dir_close() - End with a directory; what was written and not committed is unlinked; takes NULL */
 void image_dir_close(struct image_dir *dir);
 

@@ -9,10 +9,6 @@
 #include "images/pagestore.h"
 #include "images/proto/all.h"
 
-#define ADDRESS_END (1ull << 56)	/* the largest address space of x86-64, with five levels of page tables */
-#define OFFSET_END (uint64_t) INT64_MAX /* the largest file */
-#define KNOWN_FLAGS (PE_PARENT | PE_LAZY | PE_PRESENT)
-
 /*
  * Add a run as it is. The array's room follows from the number of runs: 16, and the next power of two from there,
  * so that a pagemap that was read can be appended to as well.
@@ -65,7 +61,7 @@ static uint32_t entry_flags(const PagemapEntry *e)
 /* What is wrong with a run, or NULL; @end is where the one before it ended. */
 static const char *run_fault(const PagemapEntry *e, const struct page_run *run, uint64_t end, uint64_t limit)
 {
-	if (e->base.n_unknown_fields || (run->flags & ~KNOWN_FLAGS))
+	if (e->base.n_unknown_fields || (run->flags & ~PAGEMAP_FLAGS))
 		return "says more than this Thaw understands; use a newer Thaw";
 	if ((run->flags & PE_PARENT) && (run->flags & PE_PRESENT))
 		return "is both here and in the parent";
@@ -119,7 +115,7 @@ int pagemap_read_from(struct image_reader *r, enum image_kind kind, const char *
 	map.pages_id = head->pages_id;
 	snprintf(map.name, sizeof(map.name), "%s", name);
 	image_free(head);
-	ret = read_runs(r, name, kind == IMG_PAGEMAP ? ADDRESS_END : OFFSET_END, &map, diag);
+	ret = read_runs(r, name, kind == IMG_PAGEMAP ? PAGEMAP_ADDRESS_END : PAGEMAP_OFFSET_END, &map, diag);
 	if (ret)
 		pagemap_free(&map);
 	else

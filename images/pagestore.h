@@ -24,6 +24,11 @@
 #define PE_LAZY (1u << 1)    /* may be restored lazily */
 #define PE_PRESENT (1u << 2) /* the content is in this store; without PE_PARENT and PE_PRESENT the pages are zero */
 
+/* No run reaches beyond these. */
+#define PAGEMAP_ADDRESS_END (1ULL << 56) /* the largest address space of x86-64, with five levels of page tables */
+#define PAGEMAP_OFFSET_END ((uint64_t)INT64_MAX) /* the largest file */
+#define PAGEMAP_FLAGS (PE_PARENT | PE_LAZY | PE_PRESENT)
+
 struct page_run {
 	uint64_t vaddr;	   /* first byte; for shared memory the offset in it */
 	uint64_t nr_pages; /* pages of 4096 bytes */

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <stdio.h>
+#include <string.h>
 
 #include "common/util.h"
-#include "criu-like/commands/options.h"
+#include "criu-like/commands/net_rows.h"
 #include "criu-like/dump.h"
 
 #define AT(member) offsetof(struct dump_options, member)
@@ -29,6 +30,12 @@ static const struct command_option options[] = {
 	  "the most that is kept of a deleted file (default: all)", 0, 0 },
 	{ OPTION_TEXT, 0, "page-store", AT(page_store), "KIND", "raw (default) or files (one gzip file a page)", 0, 0 },
 	{ OPTION_UNSIGNED, 0, "timeout", AT(timeout), "SECONDS", "give up after so long", 1, 1000000 },
+	{ OPTION_FLAG, 0, "page-server", AT(page_server), NULL, "send memory to a page server", 0, 0 },
+	{ OPTION_FLAG, 0, "lazy-pages", AT(lazy), NULL,
+	  "do not write memory, but serve it from the frozen tree until a client has all", 0, 0 },
+	NET_ROWS(AT(net)),
+	{ OPTION_NUMBER, 0, "status-fd", AT(status_fd), "FD",
+	  "with --lazy-pages: write a NUL byte there when it listens", 0, 1 << 20 },
 	{ OPTION_FLAG, 0, "display-stats", AT(display_stats), NULL, "say how long the tree was frozen", 0, 0 },
 };
 
@@ -36,10 +43,28 @@ static const struct command_usage usage = { "dump -t PID -D DIR [OPTIONS]",
 					    "Freeze a process and all its descendants into images.\n", options,
 					    ARRAY_SIZE(options) };
 
+/* Where memory goes must be clear. Return: 0, or 1 after a message */
+static int check_memory(const struct dump_options *opt)
+{
+	const char *why = NULL;
+
+	if (opt->lazy && opt->page_server)
+		why = "--lazy-pages serves memory, --page-server sends it; give one of the two";
+	else if (opt->lazy && (opt->leave_running || opt->leave_stopped))
+		why = "--lazy-pages ends the tree when its memory is elsewhere; -R and -s do not go with it";
+	else if (opt->page_server && !opt->net.port)
+		why = "--page-server needs the server's --port";
+	else if (opt->page_server && strcmp(opt->page_store, "raw") != 0)
+		why = "--page-server goes with --page-store raw only";
+	if (why)
+		fprintf(stderr, "thaw dump: %s\n", why);
+	return why != NULL;
+}
+
 int call_dump(int argc, char **argv, struct command_call *call)
 {
 	struct dump_options opt = {
-		.hook = call->hook, .images_dir = ".", .page_store = "raw", .network_lock = "nftables"
+		.hook = call->hook, .images_dir = ".", .page_store = "raw", .network_lock = "nftables", .status_fd = -1
 	};
 	struct log_options log = { .stderr_fd = call->stderr_fd };
 	struct diag *diag = &call->diag;
@@ -51,7 +76,7 @@ int call_dump(int argc, char **argv, struct command_call *call)
 		fprintf(stderr, "thaw dump: -t PID is missing\n");
 		return 1;
 	}
-	if (command_network_lock(opt.network_lock))
+	if (check_memory(&opt) || command_network_lock(opt.network_lock))
 		return 1;
 	if (command_log(&log, opt.work_dir ? opt.work_dir : opt.images_dir, diag))
 		return 1;

@@ -5,7 +5,8 @@
  * The ranges are cut into pieces of at most PIECE bytes. Each worker takes the next piece, reads it, drops zero pages
  * and moves the others together. The pages' numbers in the store must ascend with their addresses, so workers pass a
  * turn: in the order of the pieces each appends its runs to the pagemap, which gives the numbers, and then writes
- * without holding the turn. The runs of a piece have consecutive numbers, so that a store can write it at once.
+ * without holding the turn; a page server wants them in order. The runs of a piece have consecutive numbers, so that a
+ * store can write it at once.
  */
 #include "criu-like/state/page_copy.h"
 
@@ -105,8 +106,15 @@ static int read_piece(struct page_copy *copy, struct piece *piece)
 		const struct copy_range *part = &piece->part[i];
 		size_t len = part->end - part->start;
 		uint8_t *to = piece->buf + piece->nr_pages * PAGE_SIZE;
-		ssize_t got = full_pread(copy->fd, to, len, (off_t)part->start);
+		ssize_t got;
 
+		if (!(part->flags & PE_PRESENT)) {
+			piece->run[piece->nr_runs++] = (struct page_run){ .vaddr = part->start,
+									  .nr_pages = len / PAGE_SIZE,
+									  .flags = part->flags };
+			continue;
+		}
+		got = full_pread(copy->fd, to, len, (off_t)part->start);
 		if (copy->is_file && got >= 0 && got + (ssize_t)PAGE_SIZE > (ssize_t)len) {
 			memset(to + got, 0, len - (size_t)got);
 			got = (ssize_t)len;
@@ -121,32 +129,43 @@ static int read_piece(struct page_copy *copy, struct piece *piece)
 	return 0;
 }
 
-/* In turn: the pagemap gives the numbers. */
+/* In turn: the pagemap gives the numbers. What remains are the runs with pages. */
 static int number_runs(struct page_copy *copy, struct piece *piece)
 {
+	size_t nr = 0;
+
 	for (size_t i = 0; i < piece->nr_runs; i++) {
 		struct page_run *run = &piece->run[i];
 
 		run->index = copy->map->nr_present;
 		if (pagemap_append(copy->map, run->vaddr, run->nr_pages, run->flags))
 			return -ENOMEM;
+		if (run->flags & PE_PRESENT)
+			piece->run[nr++] = *run;
 	}
+	piece->nr_runs = nr;
 	return 0;
 }
 
 static int do_piece(struct copier *c, struct piece *piece)
 {
 	int ret = read_piece(c->copy, piece);
+	struct page_stream *stream = c->copy->stream;
 
 	pthread_mutex_lock(&c->lock);
 	while (c->turn != piece->number)
 		pthread_cond_wait(&c->turned, &c->lock);
 	if (!ret && !c->error)
 		ret = number_runs(c->copy, piece);
+	if (stream && !ret && !c->error) {
+		pthread_mutex_unlock(&c->lock);
+		ret = page_stream_put(stream, piece->run, piece->nr_runs, piece->buf);
+		pthread_mutex_lock(&c->lock);
+	}
 	c->turn++;
 	pthread_cond_broadcast(&c->turned);
 	pthread_mutex_unlock(&c->lock);
-	return ret ? ret : page_writer_put(c->copy->out, piece->run, piece->nr_runs, piece->buf);
+	return ret || stream ? ret : page_writer_put(c->copy->out, piece->run, piece->nr_runs, piece->buf);
 }
 
 static void *copy_worker(void *arg)

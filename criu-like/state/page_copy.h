@@ -5,11 +5,12 @@
 #include "common/diag.h"
 #include "criu-like/inspect/pagemap_scan.h"
 #include "images/pagestore.h"
+#include "lazy-pages/wire/page_stream.h"
 
 /* Pages to copy into a store, with what they may be. */
 struct copy_range {
 	uint64_t start, end; /* bytes, in the descriptor that they are read from */
-	uint32_t flags;	     /* PE_* */
+	uint32_t flags;	     /* PE_*; without PE_PRESENT they are noted in the pagemap only */
 	bool skip_zero;	     /* pages of zeroes need not be kept: what backs them is zero */
 };
 
@@ -21,6 +22,7 @@ struct page_copy {
 	size_t nr;
 	struct pagemap *map; /* appended to */
 	struct page_writer *out;
+	struct page_stream *stream;	   /* to a page server, in place of @out */
 	int (*interrupted)(void *context); /* asked between pieces; may be NULL */
 	void *context;
 	struct diag *diag;

@@ -22,9 +22,8 @@
 
 #include "common/cleanup.h"
 #include "common/util.h"
-#include "criu-like/freeze.h"
 #include "criu-like/restore.h"
-#include "criu-like/state/page_copy.h"
+#include "criu-like/state/page_out.h"
 #include "criu-like/state/uffd.h"
 #include "criu-like/state/vma.h"
 #include "images/pagestore.h"
@@ -65,11 +64,11 @@ static int add_range(struct range_list *list, uint64_t start, uint64_t end, uint
 }
 
 /* What of a VMA has to be kept. The vDSO always, so that another kernel can be told from this one. */
-static int scan_vma(int pagemap_fd, const VmaEntry *v, struct range_list *list)
+static int scan_vma(const struct dump *d, int pagemap_fd, const VmaEntry *v, struct range_list *list)
 {
 	_cleanup_free_ struct page_range *found = NULL;
 	bool file = v->status & VMA_FILE_PRIVATE;
-	uint32_t flags = PE_PRESENT | (vma_can_be_lazy(v) ? PE_LAZY : 0);
+	uint32_t flags = !vma_can_be_lazy(v) ? PE_PRESENT : d->opt->lazy ? PE_LAZY : PE_PRESENT | PE_LAZY;
 	size_t nr = 0, cap = 0;
 	int ret;
 
@@ -91,7 +90,7 @@ static int scan_process(struct dump *d, struct process *p, struct range_list *li
 	if (fd < 0)
 		return diag_fail(d->diag, errno, "cannot open the pagemap of process %d: %s", p->pid, strerror(errno));
 	for (size_t i = 0; i < p->mm->n_vmas; i++) {
-		int ret = scan_vma(fd, p->mm->vmas[i], list);
+		int ret = scan_vma(d, fd, p->mm->vmas[i], list);
 
 		if (ret)
 			return diag_fail(d->diag, -ret,
@@ -130,17 +129,23 @@ size_t pages_guard_records(const struct process *p)
 	return e ? e->n_guards / 2 : 0;
 }
 
-static int interrupted(void *context)
+/* What is not in the images: kept as a pagemap with all of its pages present. */
+static int pages_to_serve(struct process *p, const struct pagemap *map)
 {
-	return dump_interrupted(context);
+	for (size_t i = 0; i < map->nr; i++) {
+		const struct page_run *run = &map->runs[i];
+
+		if (!(run->flags & PE_PRESENT) &&
+		    pagemap_append(&p->pagemap, run->vaddr, run->nr_pages, PE_LAZY | PE_PRESENT))
+			return -ENOMEM;
+	}
+	return 0;
 }
 
 int pages_dump(struct dump *d, struct process *p)
 {
 	struct pagemap map = { .pages_id = ++d->last_pages_id };
-	struct page_copy copy = {
-		.fd = p->mem_fd, .map = &map, .interrupted = interrupted, .context = d, .diag = d->diag
-	};
+	struct page_copy copy = { .fd = p->mem_fd, .map = &map };
 	struct range_list list = { 0 };
 	char what[32];
 	int ret = scan_process(d, p, &list);
@@ -152,13 +157,7 @@ int pages_dump(struct dump *d, struct process *p)
 	if (!ret)
 		ret = keep_guards(d, p, &list);
 	if (!ret)
-		ret = page_writer_create(d->dir, d->opt->page_store, map.pages_id, &copy.out, d->diag);
-	if (!ret)
-		ret = page_copy_run(&copy);
-	if (!ret)
-		ret = page_writer_finish(TAKE_PTR(copy.out));
-	if (!ret)
-		ret = pagemap_write(d->dir, IMG_PAGEMAP, (uint64_t)p->pid, &map, d->diag);
+		ret = page_out_run(d, IMG_PAGEMAP, (uint64_t)p->pid, &copy);
 	for (size_t i = 0; i < list.nr; i++)
 		d->stats.pages_scanned += (list.v[i].end - list.v[i].start) / PAGE_SIZE;
 	for (size_t i = 0; i < map.nr; i++)
@@ -167,7 +166,8 @@ int pages_dump(struct dump *d, struct process *p)
 	if (!ret)
 		diag_info(d->diag, "Wrote %llu pages of process %d in %zu runs", (unsigned long long)map.nr_present,
 			  p->pid, map.nr);
-	page_writer_abandon(copy.out);
+	if (!ret && d->opt->lazy)
+		ret = pages_to_serve(p, &map);
 	pagemap_free(&map);
 	free(list.v);
 	free(list.guards);

@@ -8,6 +8,8 @@
  * pages_dump() - Write the pages of a frozen process that differ from what backs them, and their pagemap
  * @p: with areas, mm and mem_fd
  *
+ * With --lazy-pages those that can be served later are only noted in the pagemap, and p->pagemap says which they are.
+ *
  * Return: 0, or -errno with a sentence
  */
 int pages_dump(struct dump *d, struct process *p);

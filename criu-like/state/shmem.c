@@ -18,9 +18,8 @@
 
 #include "common/cleanup.h"
 #include "common/util.h"
-#include "criu-like/freeze.h"
 #include "criu-like/state/files.h"
-#include "criu-like/state/page_copy.h"
+#include "criu-like/state/page_out.h"
 #include "criu-like/state/vma.h"
 #include "images/pagestore.h"
 
@@ -119,18 +118,11 @@ static int find_data(int fd, uint64_t end, struct copy_range **ranges, size_t *n
 	return 0;
 }
 
-static int interrupted(void *context)
-{
-	return dump_interrupted(context);
-}
-
 static int dump_object(struct dump *d, int fd, uint64_t shmid, uint64_t mapped)
 {
 	struct pagemap map = { .pages_id = ++d->last_pages_id };
 	_cleanup_free_ struct copy_range *ranges = NULL;
-	struct page_copy copy = {
-		.is_file = true, .fd = fd, .map = &map, .interrupted = interrupted, .context = d, .diag = d->diag
-	};
+	struct page_copy copy = { .is_file = true, .fd = fd, .map = &map };
 	char what[64];
 	int ret = find_data(fd, mapped, &ranges, &copy.nr);
 
@@ -141,15 +133,8 @@ static int dump_object(struct dump *d, int fd, uint64_t shmid, uint64_t mapped)
 		return diag_fail(d->diag, -ret, "cannot find the data of %s: %s", what, strerror(-ret));
 	for (size_t i = 0; i < copy.nr; i++)
 		d->stats.shpages_scanned += (ranges[i].end - ranges[i].start) / PAGE_SIZE;
-	ret = page_writer_create(d->dir, d->opt->page_store, map.pages_id, &copy.out, d->diag);
-	if (!ret)
-		ret = page_copy_run(&copy);
-	if (!ret)
-		ret = page_writer_finish(TAKE_PTR(copy.out));
-	if (!ret)
-		ret = pagemap_write(d->dir, IMG_PAGEMAP_SHMEM, shmid, &map, d->diag);
+	ret = page_out_run(d, IMG_PAGEMAP_SHMEM, shmid, &copy);
 	d->stats.shpages_written += map.nr_present;
-	page_writer_abandon(copy.out);
 	pagemap_free(&map);
 	return ret;
 }

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "lazy-pages/net/link.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/util.h"
+
+/* A silent connection is found dead after KEEPALIVE_IDLE + KEEPALIVE_TRIES * KEEPALIVE_STEP seconds. */
+#define KEEPALIVE_IDLE 5
+#define KEEPALIVE_STEP 3
+#define KEEPALIVE_TRIES 5
+#define USER_TIMEOUT_MS 20000
+
+struct link {
+	int fd;
+	char peer[INET6_ADDRSTRLEN + 16];
+};
+
+static void free_addresses(struct addrinfo **list)
+{
+	if (*list)
+		freeaddrinfo(*list);
+}
+
+static bool is_loopback(const struct sockaddr *sa)
+{
+	if (sa->sa_family == AF_INET)
+		return ntohl(((const struct sockaddr_in *)sa)->sin_addr.s_addr) >> 24 == 127;
+	return sa->sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)sa)->sin6_addr);
+}
+
+static void describe(const struct sockaddr *sa, socklen_t len, char *buf, size_t size)
+{
+	char host[INET6_ADDRSTRLEN], port[8];
+
+	if (getnameinfo(sa, len, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV))
+		snprintf(buf, size, "an unknown address");
+	else
+		snprintf(buf, size, sa->sa_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+static const char *address_of(const struct net_options *opt)
+{
+	return opt->address ? opt->address : NET_LOOPBACK;
+}
+
+/* The first address of the options, to be freed; what may not go over it in the clear is refused here. */
+static int resolve(const struct net_options *opt, bool passive, struct addrinfo **out, struct diag *diag)
+{
+	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = passive ? AI_PASSIVE : 0 };
+	char port[8];
+	int ret;
+
+	snprintf(port, sizeof(port), "%u", opt->port);
+	ret = getaddrinfo(address_of(opt), port, &hints, out);
+	if (ret)
+		return diag_fail(diag, EADDRNOTAVAIL, "the address %s is not known: %s", address_of(opt),
+				 gai_strerror(ret));
+	if (!is_loopback((*out)->ai_addr) && !opt->insecure) {
+		freeaddrinfo(*out);
+		*out = NULL;
+		return diag_fail(diag, EPERM,
+				 "memory would go to %s in the clear, for all to read and to change; send it through "
+				 "ssh(1), or use --insecure in a network that you trust",
+				 address_of(opt));
+	}
+	return 0;
+}
+
+int link_listen(const struct net_options *opt, unsigned *port, struct diag *diag)
+{
+	__attribute__((cleanup(free_addresses))) struct addrinfo *info = NULL;
+	_cleanup_close_ int fd = -1;
+	struct sockaddr_storage own;
+	socklen_t len = sizeof(own);
+	int on = 1, ret = resolve(opt, true, &info, diag);
+
+	if (ret)
+		return ret;
+	fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
+	    bind(fd, info->ai_addr, info->ai_addrlen) || listen(fd, 16) ||
+	    getsockname(fd, (struct sockaddr *)&own, &len))
+		return diag_fail(diag, errno, "cannot listen on %s, port %u: %s", address_of(opt), opt->port,
+				 strerror(errno));
+	*port = ntohs(own.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&own)->sin6_port
+						: ((struct sockaddr_in *)&own)->sin_port);
+	return TAKE_FD(fd);
+}
+
+/* Small words go at once, and a dead peer is noticed. */
+static int set_options(int fd)
+{
+	static const struct {
+		int level, name, value;
+	} options[] = {
+		{ IPPROTO_TCP, TCP_NODELAY, 1 },
+		{ SOL_SOCKET, SO_KEEPALIVE, 1 },
+		{ IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE },
+		{ IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_STEP },
+		{ IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_TRIES },
+		{ IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+		if (setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(int)))
+			return -errno;
+	return 0;
+}
+
+/* A link around @fd, which it takes in any case. */
+static int link_new(int fd, struct link **out, struct diag *diag)
+{
+	struct link *l = calloc(1, sizeof(*l));
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+	int ret = l ? set_options(fd) : -ENOMEM;
+
+	if (!ret && getpeername(fd, (struct sockaddr *)&peer, &len))
+		ret = -errno;
+	if (ret) {
+		free(l);
+		close(fd);
+		return diag_fail(diag, -ret, "cannot use a connection: %s", strerror(-ret));
+	}
+	l->fd = fd;
+	describe((struct sockaddr *)&peer, len, l->peer, sizeof(l->peer));
+	*out = l;
+	return 0;
+}
+
+int link_accept(int listen_fd, const struct net_options *opt, struct link **out, struct diag *diag)
+{
+	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0 && (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR))
+		return -EAGAIN;
+	if (fd < 0)
+		return diag_fail(diag, errno, "cannot accept a connection: %s", strerror(errno));
+	return link_new(fd, out, diag);
+}
+
+int link_connect(const struct net_options *opt, struct link **out, struct diag *diag)
+{
+	__attribute__((cleanup(free_addresses))) struct addrinfo *info = NULL;
+	_cleanup_close_ int fd = -1;
+	int ret = resolve(opt, false, &info, diag);
+
+	if (ret)
+		return ret;
+	fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, info->ai_addr, info->ai_addrlen))
+		return diag_fail(diag, errno, "cannot connect to the page server at %s, port %u: %s", address_of(opt),
+				 opt->port, strerror(errno));
+	return link_new(TAKE_FD(fd), out, diag);
+}
+
+int link_fd(const struct link *l)
+{
+	return l->fd;
+}
+
+const char *link_peer(const struct link *l)
+{
+	return l->peer;
+}
+
+int link_send(struct link *l, struct iovec *iov, size_t nr)
+{
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = nr };
+
+	while (msg.msg_iovlen) {
+		ssize_t n = sendmsg(l->fd, &msg, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		while (msg.msg_iovlen && (size_t)n >= msg.msg_iov->iov_len) {
+			n -= (ssize_t)msg.msg_iov->iov_len;
+			msg.msg_iov++;
+			msg.msg_iovlen--;
+		}
+		if (msg.msg_iovlen) {
+			msg.msg_iov->iov_base = (char *)msg.msg_iov->iov_base + n;
+			msg.msg_iov->iov_len -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+int link_receive(struct link *l, void *buf, size_t len)
+{
+	size_t got = 0;
+
+	while (got < len) {
+		ssize_t n = recv(l->fd, (char *)buf + got, len - got, MSG_WAITALL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return got ? -ECONNRESET : -ENODATA;
+		got += (size_t)n;
+	}
+	return 0;
+}
+
+void link_shut(struct link *l)
+{
+	shutdown(l->fd, SHUT_RDWR);
+}
+
+void link_close(struct link *l)
+{
+	if (!l)
+		return;
+	close(l->fd);
+	free(l);
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "lazy-pages/page_hub.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+
+/* A connection. Its thread serves it; the hub joins the thread and frees it. */
+struct client {
+	struct client *next;
+	struct link *link;
+	struct page_supply *supply;
+	struct diag *diag;
+	int event; /* the hub's */
+	pthread_t thread;
+	enum serve_end end;
+	bool over; /* atomic: the thread is about to end */
+};
+
+struct running {
+	const struct page_hub *hub;
+	struct diag *diag;
+	int event;
+	struct client *clients;
+	bool given; /* pages may have been given away */
+};
+
+static void *serve_client(void *arg)
+{
+	struct client *c = arg;
+	const uint64_t one = 1;
+
+	c->end = page_serve(c->link, c->supply, c->diag);
+	__atomic_store_n(&c->over, true, __ATOMIC_RELEASE);
+	if (write(c->event, &one, sizeof(one)) < 0)
+		diag_warn(c->diag, "cannot wake the page server: %s", strerror(errno));
+	return NULL;
+}
+
+static int start_client(struct running *r)
+{
+	struct client *c = calloc(1, sizeof(*c));
+	int ret;
+
+	if (!c)
+		return diag_fail(r->diag, ENOMEM, "out of memory for a connection");
+	*c = (struct client){ .supply = r->hub->supply, .diag = r->diag, .event = r->event };
+	ret = link_accept(r->hub->listen_fd, r->hub->net, &c->link, r->diag);
+	if (!ret && !r->given && r->hub->first)
+		ret = r->hub->first(r->hub->arg);
+	if (!ret) {
+		r->given = true;
+		diag_info(r->diag, "Connection from %s", link_peer(c->link));
+		ret = -pthread_create(&c->thread, NULL, serve_client, c);
+		if (ret)
+			diag_fail(r->diag, -ret, "no thread for a connection: %s", strerror(-ret));
+	}
+	if (ret) {
+		link_close(c->link);
+		free(c);
+		return ret == -EAGAIN ? 0 : ret;
+	}
+	c->next = r->clients;
+	r->clients = c;
+	return 0;
+}
+
+static void end_client(struct running *r, struct client **at)
+{
+	struct client *c = *at;
+
+	pthread_join(c->thread, NULL);
+	*at = c->next;
+	link_close(c->link);
+	free(c);
+}
+
+/* Put away the clients that have ended. Return: whether one of them has all */
+static bool collect(struct running *r)
+{
+	struct client **at = &r->clients;
+	bool complete = false;
+	uint64_t n;
+
+	if (read(r->event, &n, sizeof(n)) < 0)
+		return false;
+	while (*at) {
+		struct client *c = *at;
+
+		if (!__atomic_load_n(&c->over, __ATOMIC_ACQUIRE)) {
+			at = &c->next;
+			continue;
+		}
+		if (c->end == SERVE_END) {
+			diag_info(r->diag, "%s has all that it wants", link_peer(c->link));
+			complete = true;
+		}
+		end_client(r, at);
+	}
+	return complete;
+}
+
+/* Return: whether to end */
+static bool on_signal(struct running *r)
+{
+	struct signalfd_siginfo info;
+
+	if (read(r->hub->signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
+		return false;
+	if (!r->hub->once || !r->clients)
+		return true;
+	diag_warn(r->diag, "%s ignored: %s is being served, and its program depends on it",
+		  strsignal((int)info.ssi_signo), link_peer(r->clients->link));
+	return false;
+}
+
+static int loop(struct running *r)
+{
+	for (;;) {
+		struct pollfd p[3] = { { r->hub->listen_fd, POLLIN, 0 },
+				       { r->hub->signals, POLLIN, 0 },
+				       { r->event, POLLIN, 0 } };
+		int ret = 0;
+
+		if (poll(p, 3, -1) < 0) {
+			if (errno == EINTR)
+				continue;
+			return diag_fail(r->diag, errno, "cannot wait for connections: %s", strerror(errno));
+		}
+		if (p[2].revents && collect(r) && r->hub->once)
+			return 0;
+		if (p[1].revents && on_signal(r))
+			return -EINTR;
+		if (p[0].revents)
+			ret = start_client(r);
+		if (ret)
+			return ret;
+	}
+}
+
+int page_hub_run(const struct page_hub *hub, struct diag *diag)
+{
+	_cleanup_close_ int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	struct running r = { .hub = hub, .diag = diag, .event = event };
+	int ret;
+
+	if (event < 0)
+		return diag_fail(diag, errno, "cannot make an eventfd: %s", strerror(errno));
+	ret = loop(&r);
+	for (struct client *c = r.clients; c; c = c->next)
+		link_shut(c->link);
+	while (r.clients)
+		end_client(&r, &r.clients);
+	return ret;
+}
