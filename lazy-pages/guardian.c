@@ -232,29 +232,34 @@ static int guard(const struct lazy_options *opt, struct shared *sh, struct diag 
 	}
 }
 
-static int block_signals(sigset_t *old)
+static void ending_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGHUP);
+}
+
+void guardian_block_signals(sigset_t *old)
 {
 	sigset_t set;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
+	ending_signals(&set);
 	sigprocmask(SIG_BLOCK, &set, old);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 int guardian_run(const struct lazy_options *opt, struct shared *sh, struct diag *diag)
 {
-	sigset_t old;
-	_cleanup_close_ int signals = block_signals(&old);
+	_cleanup_close_ int signals = -1;
+	sigset_t set;
 	int ret;
 
+	ending_signals(&set);
+	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (signals < 0)
 		return diag_fail(diag, errno, "cannot guard the lazy-pages server: %s", strerror(errno));
 	ret = guard(opt, sh, diag, signals);
 	__atomic_store_n(&sh->done, 1, __ATOMIC_SEQ_CST);
-	sigprocmask(SIG_SETMASK, &old, NULL);
 	if (ret < 0 && !diag->code) { /* logged by the server already */
 		diag->code = -ret;
 		memcpy(diag->text, sh->text, sizeof(sh->text));

@@ -138,6 +138,7 @@ static int start(const struct lazy_options *given, bool daemon, struct diag *dia
 {
 	struct lazy_options opt = *given;
 	struct shared *sh = shared_new();
+	sigset_t signals;
 	int ret;
 
 	if (!sh)
@@ -148,6 +149,7 @@ static int start(const struct lazy_options *given, bool daemon, struct diag *dia
 	if (!opt.workers)
 		opt.workers = (unsigned)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1);
 	opt.workers = MIN(opt.workers, WORKERS_MAX);
+	guardian_block_signals(&signals);
 	sh->listen_fd = restore_socket_listen(opt.work_dir, diag);
 	ret = sh->listen_fd < 0 ? sh->listen_fd : 0;
 	if (!ret && daemon) {
@@ -160,6 +162,7 @@ static int start(const struct lazy_options *given, bool daemon, struct diag *dia
 			ret = service(&opt, sh, diag);
 		}
 	}
+	sigprocmask(SIG_SETMASK, &signals, NULL);
 	munmap(sh, sizeof(*sh));
 	return ret;
 }

@@ -86,7 +86,7 @@ static int begin(struct server *s, int conn)
 
 int session_accept(struct server *s)
 {
-	int conn = restore_socket_accept(s->sh->listen_fd);
+	int conn = s->sh->listen_fd < 0 ? -EAGAIN : restore_socket_accept(s->sh->listen_fd);
 
 	if (conn == -EAGAIN || conn == -ECONNABORTED)
 		return 0;
@@ -311,6 +311,8 @@ int session_fail(struct server *s, unsigned place, struct space *cause, int ret)
 	if (!s->opt->keep_serving)
 		return ret;
 	close_conn(s, ss);
+	if (!ss->number)
+		ss->number = ++s->sh->nr_sessions;
 	s->sh->nr_failed += !ss->failed;
 	ss->failed = 1;
 	for (unsigned i = 0; i < s->nr_rows; i++) {
@@ -385,7 +387,7 @@ static int adopt_lost(struct server *s)
 
 		if (e->d_name[0] == '.' || is_known(s, fd) || !restore_socket_came_from(fd, s->sh->listen_fd))
 			continue;
-		fcntl(fd, F_SETFL, O_NONBLOCK);
+		diag_info(s->diag, "found connection %d, which the dead server had just accepted", fd);
 		ret = begin(s, fd);
 	}
 	if (dir)

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <linux/userfaultfd.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -53,6 +54,9 @@ struct rig {
 	pid_t child, server;
 	int go;			 /* write end of the child's pipe */
 	struct lazy_modes modes; /* of the server */
+	bool keep_serving;	 /* so is this */
+	bool own_pidns;		 /* children are pid 1 of a PID namespace each, and share the images of that pid */
+	pid_t guests[32];	 /* children that a test has put aside, to be killed if it fails */
 };
 
 static inline uint64_t rig_pattern(uint64_t page, unsigned word)
@@ -84,7 +88,7 @@ static inline void rig_write_images(struct rig *r)
 	assert_int_equal(image_dir_create(r->path, &dir, &r->diag), 0);
 	inv.img_version = 2;
 	assert_int_equal(image_write_one(dir, IMG_INVENTORY, 0, &inv, &r->diag), 0);
-	assert_int_equal(pagemap_write(dir, IMG_PAGEMAP, (uint64_t)r->child, &r->map, &r->diag), 0);
+	assert_int_equal(pagemap_write(dir, IMG_PAGEMAP, r->own_pidns ? 1 : (uint64_t)r->child, &r->map, &r->diag), 0);
 	assert_int_equal(page_writer_create(dir, r->store ?: "raw", r->map.pages_id, &w, &r->diag), 0);
 	for (size_t i = 0; i < r->map.nr; i++) {
 		const struct page_run *run = &r->map.runs[i];
@@ -135,7 +139,7 @@ static inline void rig_child(struct rig *r, int (*body)(void *arg), void *arg)
 	char byte;
 
 	assert_int_equal(pipe2(pipefd, O_CLOEXEC), 0);
-	r->child = fork();
+	r->child = r->own_pidns ? (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0) : fork();
 	assert_true(r->child >= 0);
 	if (!r->child) {
 		close(pipefd[1]);
@@ -158,9 +162,11 @@ static inline void rig_child(struct rig *r, int (*body)(void *arg), void *arg)
 /* Start the server: a process that runs it in the foreground. */
 static inline void rig_serve(struct rig *r)
 {
-	struct lazy_options opt = {
-		.images_dir = r->path, .status_fd = -1, .stats_file = "stats.json", .modes = r->modes
-	};
+	struct lazy_options opt = { .images_dir = r->path,
+				    .status_fd = -1,
+				    .stats_file = "stats.json",
+				    .modes = r->modes,
+				    .keep_serving = r->keep_serving };
 	_cleanup_close_ int mine = -1;
 	int pipefd[2];
 	char log[128], byte;
@@ -240,6 +246,9 @@ static inline int rig_teardown(void **state)
 
 	if (r->child > 0)
 		kill(r->child, SIGKILL);
+	for (unsigned i = 0; i < ARRAY_SIZE(r->guests); i++)
+		if (r->guests[i] > 0)
+			kill(r->guests[i], SIGKILL);
 	if (r->server > 0) /* killed for good it would only be replaced; with nobody to serve it ends */
 		kill(r->server, SIGTERM);
 	while (wait(NULL) > 0)
