@@ -305,7 +305,7 @@ static bool is_stale(const struct image_dir *dir, const char *name)
 
 	if (kind_pages(name) && !strcmp(name + len - 2, ".d"))
 		return true;
-	return (kind_pages(name) || kind_sums(name) || kind_by_name(name, NULL) != IMG_NR_KINDS) &&
+	return (kind_pages(name) || kind_sums(name) || kind_wset(name) || kind_by_name(name, NULL) != IMG_NR_KINDS) &&
 	       !find_temp(dir, name);
 }
 

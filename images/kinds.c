@@ -186,6 +186,13 @@ bool kind_sums(const char *name)
 	return !strncmp(name, "pages-", 6) && parse_number(name + 6, 10, ".sum", &id);
 }
 
+bool kind_wset(const char *name)
+{
+	uint64_t id;
+
+	return !strncmp(name, "pages-", 6) && parse_number(name + 6, 10, ".wset", &id);
+}
+
 const char *image_name(enum image_kind kind, uint64_t id, char *buf)
 {
 	const struct kind *k = &kinds[kind];

@@ -54,4 +54,7 @@ bool kind_pages(const char *name);
 /** kind_sums() - Is this the name of the checksums of a page store (pages-N.sum)? */
 bool kind_sums(const char *name);
 
+/** kind_wset() - Is this the name of the working set of a page store (pages-N.wset)? */
+bool kind_wset(const char *name);
+
 #endif

@@ -190,6 +190,24 @@ size_t pagemap_find(const struct pagemap *map, uint64_t vaddr)
 	return low;
 }
 
+const struct page_run *pagemap_find_page(const struct pagemap *map, uint64_t index)
+{
+	size_t low = 0, high = map->nr;
+
+	if (index >= map->nr_present)
+		return NULL;
+	/* The last run that starts at or before it: those without pages in the store start where the next one does. */
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+
+		if (map->runs[middle].index <= index)
+			low = middle;
+		else
+			high = middle;
+	}
+	return &map->runs[low];
+}
+
 void pagemap_free(struct pagemap *map)
 {
 	free(map->runs);

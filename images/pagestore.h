@@ -69,6 +69,13 @@ int pagemap_append(struct pagemap *map, uint64_t vaddr, uint64_t nr_pages, uint3
  */
 size_t pagemap_find(const struct pagemap *map, uint64_t vaddr);
 
+/**
+ * pagemap_find_page() - The run that holds page number @index of the store
+ *
+ * Return: it, or NULL when the store has no such page
+ */
+const struct page_run *pagemap_find_page(const struct pagemap *map, uint64_t index);
+
 /** pagemap_free() - Free the runs */
 void pagemap_free(struct pagemap *map);
 

@@ -7,14 +7,23 @@
 #include "lazy-pages/reorder.h"
 
 /*
- * The drain: what nobody has touched yet, in jobs for the workers. It stands still while faults come in, and then goes
- * on behind the last fault, as fast as it is allowed to (pace.c).
+ * What nobody has touched yet, in jobs for the workers: first the working sets (replay.c), then the drain. That stands
+ * still while faults come in, and then goes on behind the last fault, as fast as it is allowed to (pace.c).
  */
 
 #define JOB_MAX 512 /* pages: 2 MiB */
 #define JOB_MIN 16
+#define REPLAY_MAX 64 /* pages after which no further piece of a working set comes along */
 
-/* Hand back a job: what is left of it is looked up again, behind the cursor. */
+/* What is left of it is looked up again, behind the cursor. */
+static void drain_job_back(struct server *s, const struct job *job)
+{
+	if (job->piece.nr)
+		job->sp->cursor = job->piece.dst;
+	pace_refund(&s->pace, job->piece.nr);
+}
+
+/* A job has come back, perhaps before it was done. */
 static void job_back(struct server *s, struct job *job)
 {
 	struct space *sp = job->sp;
@@ -23,9 +32,10 @@ static void job_back(struct server *s, struct job *job)
 	s->busy_jobs--;
 	if (job->result == -ESRCH)
 		sp->over = true;
-	else if (job->piece.nr)
-		sp->cursor = job->piece.dst;
-	pace_refund(&s->pace, job->piece.nr);
+	else if (job->lane == SHARED_DRAIN)
+		drain_job_back(s, job);
+	else if (job->result == -EAGAIN && s->replays[sp->row - s->sh->rows])
+		s->replays[sp->row - s->sh->rows]->again = true;
 	if (job->result == -EAGAIN) /* the event's system call wants the CPU before it makes sense to try again */
 		s->feed_after = serve_now() + SERVE_RETRY_NS;
 	job->sp = NULL;
@@ -110,8 +120,67 @@ static struct space *drain_space(struct server *s, struct piece *p)
 	return best;
 }
 
+/* The pieces of a job for a working set, which may be small and many. Return: whether there are any */
+static bool replay_pieces(struct replay *r, const struct space *sp, struct job *job)
+{
+	uint64_t pages;
+
+	job->nr_more = 0;
+	if (!replay_next(r, sp, &job->piece))
+		return false;
+	pages = job->piece.nr;
+	while (pages < REPLAY_MAX && job->nr_more < JOB_MORE && replay_next(r, sp, &job->more[job->nr_more]))
+		pages += job->more[job->nr_more++].nr;
+	return true;
+}
+
+/* A space with pages of its working set to be filled, and a job for that. */
+static struct space *replay_space(struct server *s, struct job *job)
+{
+	for (unsigned i = 0; i < s->nr_rows && s->nr_replays; i++) {
+		struct space *sp = s->spaces[i];
+
+		if (!sp || !s->replays[i] || sp->over || reorder_aside(sp))
+			continue;
+		if (replay_pieces(s->replays[i], sp, job))
+			return sp;
+		if (sp->row->settled && !sp->in_flight && replay_done(s->replays[i]))
+			serve_end_replay(s, i);
+	}
+	return NULL;
+}
+
+static int submit(struct server *s, struct space *sp, enum shared_lane lane)
+{
+	struct job *job = s->idle_jobs;
+
+	s->idle_jobs = job->next;
+	job->sp = sp;
+	job->lane = lane;
+	job->opening = sp->gate.opening;
+	job->start = job->piece.dst;
+	job->end = job->start + job->piece.nr * PAGE_SIZE;
+	sp->in_flight++;
+	s->busy_jobs++;
+	return workers_submit(s->workers, job);
+}
+
+static int feed_replay(struct server *s)
+{
+	int ret = 0;
+
+	while (s->idle_jobs && !ret) {
+		struct space *sp = replay_space(s, s->idle_jobs);
+
+		if (!sp)
+			return 0;
+		ret = submit(s, sp, SHARED_WSET);
+	}
+	return ret;
+}
+
 /* Give the workers jobs, until there are none, or the rate makes the drain wait. */
-static int feed(struct server *s)
+static int feed_drain(struct server *s)
 {
 	while (s->idle_jobs) {
 		uint64_t now = serve_now(), next = pace_next(&s->pace);
@@ -123,20 +192,13 @@ static int feed(struct server *s)
 			s->held = next == PACE_NEVER ? 0 : next;
 			return 0;
 		}
+		job->nr_more = 0;
 		sp = drain_space(s, &job->piece);
 		if (!sp)
 			return 0;
-		s->idle_jobs = job->next;
-		job->sp = sp;
-		job->lane = SHARED_DRAIN;
-		job->opening = sp->gate.opening;
-		job->start = job->piece.dst;
-		job->end = job->start + job->piece.nr * PAGE_SIZE;
-		sp->cursor = job->end;
-		sp->in_flight++;
-		s->busy_jobs++;
+		sp->cursor = job->piece.dst + job->piece.nr * PAGE_SIZE;
 		pace_spend(&s->pace, job->piece.nr, now);
-		ret = workers_submit(s->workers, job);
+		ret = submit(s, sp, SHARED_DRAIN);
 		if (ret)
 			return ret;
 	}
@@ -146,12 +208,13 @@ static int feed(struct server *s)
 int drain_run(struct server *s)
 {
 	uint64_t now = serve_now(), until = MAX(pace_hold(&s->pace, s->last_fault), s->feed_after);
+	int ret = now < s->feed_after ? 0 : feed_replay(s);
 
 	s->held = now < until ? until : 0;
 	if (s->held || s->nr_faults) {
 		workers_pause(s->workers);
-		return 0;
+		return ret;
 	}
 	workers_resume(s->workers);
-	return feed(s);
+	return ret ?: feed_drain(s);
 }

@@ -71,6 +71,34 @@ struct shared_row *serve_new_row(struct server *s)
 	return &s->sh->rows[i];
 }
 
+/* Whoever was in the images may have a working set there; a child that was forked since has none. */
+static void start_replay(struct server *s, struct space *sp, unsigned row)
+{
+	struct diag own;
+	int ret;
+
+	if (!sp->row->pid)
+		return;
+	diag_init(&own, -1, DIAG_ERROR);
+	ret = replay_new(&s->replays[row], s->dir, sp, &own);
+	if (ret && !s->wset_refused)
+		diag_warn(s->diag, "%s; it is ignored", own.text);
+	s->wset_refused |= ret != 0;
+	if (!s->replays[row])
+		return;
+	s->nr_replays++;
+	record_set(s->record, sp, &s->replays[row]->set);
+	diag_info(s->diag, "process %d: a working set of %lu pages is filled ahead", sp->row->pid,
+		  wset_pages(&s->replays[row]->set));
+}
+
+void serve_end_replay(struct server *s, unsigned row)
+{
+	s->nr_replays -= s->replays[row] != NULL;
+	replay_free(s->replays[row]);
+	s->replays[row] = NULL;
+}
+
 int serve_add_space(struct server *s, struct space *sp)
 {
 	unsigned row = (unsigned)(sp->row - s->sh->rows);
@@ -83,6 +111,7 @@ int serve_add_space(struct server *s, struct space *sp)
 	s->spaces[row] = sp;
 	s->nr_spaces++;
 	s->session_spaces[sp->row->session]++;
+	start_replay(s, sp, row);
 	return ret;
 }
 
@@ -106,6 +135,7 @@ static void retire(struct server *s, struct space *sp)
 	serve_unwatch(s, sp->row->uffd);
 	if (sp->row->pidfd >= 0)
 		serve_unwatch(s, sp->row->pidfd);
+	serve_end_replay(s, row);
 	s->spaces[row] = NULL;
 	s->nr_spaces--;
 	s->session_spaces[sp->row->session]--;
@@ -167,7 +197,7 @@ static uint64_t fault_window(const struct server *s, const struct space *sp, uin
 
 static int fill_fault(struct server *s, struct space *sp, uint64_t addr)
 {
-	struct piece p;
+	struct piece p, whole;
 	int ret;
 
 	if (reorder_aside(sp))
@@ -180,7 +210,9 @@ static int fill_fault(struct server *s, struct space *sp, uint64_t addr)
 		fill_wake(sp, PAGE_DOWN(addr), PAGE_SIZE);
 		return 0;
 	}
+	whole = p;
 	ret = fill_piece(&s->filler, sp, &p, 0, false, SHARED_FAULT);
+	record_fault(s->record, sp, &whole, whole.nr - p.nr);
 	sp->expected = sp->cursor = p.dst;
 	s->focus = sp;
 	return ret;
@@ -463,9 +495,10 @@ static int serve_start(struct server *s)
 		return ret;
 	if (s->opt->no_verify)
 		image_dir_trust_pages(s->dir);
+	s->record = s->opt->modes.record ? record_new(s->sh) : NULL;
 	s->nr_jobs = s->opt->workers * JOBS_PER_WORKER;
 	s->jobs = calloc(s->nr_jobs, sizeof(*s->jobs));
-	if (!s->jobs || filler_init(&s->filler, s->diag, NULL))
+	if (!s->jobs || (s->opt->modes.record && !s->record) || filler_init(&s->filler, s->diag, NULL))
 		return diag_fail(s->diag, ENOMEM, "out of memory");
 	for (unsigned i = 0; i < s->nr_jobs; i++) {
 		s->jobs[i].next = s->idle_jobs;
@@ -483,8 +516,11 @@ static int serve_start(struct server *s)
 static void serve_free(struct server *s)
 {
 	workers_free(s->workers);
-	for (unsigned i = 0; i < s->nr_rows; i++)
+	for (unsigned i = 0; i < s->nr_rows; i++) {
+		replay_free(s->replays[i]);
 		space_close(s->spaces[i]);
+	}
+	record_free(s->record);
 	for (size_t i = 0; i < s->nr_sources; i++)
 		source_put(s->sources[i].src);
 	free(s->sources);

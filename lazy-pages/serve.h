@@ -6,6 +6,8 @@
 #include <stdint.h>
 
 #include "lazy-pages/pace.h"
+#include "lazy-pages/record.h"
+#include "lazy-pages/replay.h"
 #include "lazy-pages/server.h"
 #include "lazy-pages/space.h"
 #include "lazy-pages/workers.h"
@@ -45,8 +47,12 @@ struct server {
 	unsigned session_spaces[SHARED_MAX_SESSIONS]; /* the spaces of each session */
 	struct known_source *sources;
 	size_t nr_sources, cap_sources;
-	char inventory[4096]; /* path of the images' inventory.img */
-	struct fault *faults; /* to be served */
+	struct replay *replays[SHARED_MAX_SPACES]; /* by row; NULL: nothing to replay */
+	unsigned nr_replays;
+	bool wset_refused;     /* a working set is of no use, and that was said */
+	struct record *record; /* NULL: nobody wants it */
+	char inventory[4096];  /* path of the images' inventory.img */
+	struct fault *faults;  /* to be served */
 	size_t nr_faults, cap_faults;
 	struct job *jobs; /* all of them */
 	struct job *idle_jobs;
@@ -85,6 +91,9 @@ struct shared_row *serve_new_row(struct server *s);
 
 /** serve_add_space() - Start to serve a space. Return: 0, or -errno with a sentence */
 int serve_add_space(struct server *s, struct space *sp);
+
+/** serve_end_replay() - The working set of the space in @row, if it had one, is filled, or of no more use */
+void serve_end_replay(struct server *s, unsigned row);
 
 /** serve_set_pace() - From now on the drain goes as it was asked to */
 void serve_set_pace(struct server *s);

@@ -13,6 +13,7 @@
 #include "common/cleanup.h"
 #include "common/util.h"
 #include "lazy-pages/guardian.h"
+#include "lazy-pages/record.h"
 #include "lazy-pages/stats.h"
 
 /*
@@ -69,10 +70,11 @@ static void raise_descriptor_limit(void)
 static int service(const struct lazy_options *opt, struct shared *sh, struct diag *diag)
 {
 	char text[4096];
-	int ret, stats = 0;
+	int ret, stats = 0, record;
 
 	raise_descriptor_limit();
 	ret = guardian_run(opt, sh, diag);
+	record = record_write(sh, opt->images_dir, diag);
 	if (opt->stats_file)
 		stats = stats_write(sh, in_work_dir(opt, opt->stats_file, text, sizeof(text)), diag);
 	if (sh->listen_fd >= 0)
@@ -80,7 +82,7 @@ static int service(const struct lazy_options *opt, struct shared *sh, struct dia
 	diag_info(diag, "%s", stats_summary(sh, text));
 	if (!ret && opt->summary && !opt->daemon)
 		puts(text);
-	return ret ?: stats;
+	return ret ?: stats ?: record;
 }
 
 /* In the background: keep the log and the socket, give back all else that the caller had open. */

@@ -214,7 +214,11 @@ static int take_process(struct server *s, unsigned place, pid_t pid, int uffd, p
 	ss->processes++;
 	diag_info(s->diag, "restore %u: process %d: uffd %d lacks %lu pages", ss->number, row->pid, uffd,
 		  space_remaining(sp));
-	return serve_add_space(s, sp);
+	ret = serve_add_space(s, sp);
+	/* CRIU's processes hand themselves over, and register their memory after that; Thaw's has been. */
+	if (!ret && s->replays[row - s->sh->rows])
+		s->replays[row - s->sh->rows]->early = sender > 0 && sender != row->pid;
+	return ret;
 }
 
 static void finished(struct server *s, unsigned place)
@@ -292,6 +296,7 @@ static bool end_process(struct server *s, struct shared_row *row)
 	bool killed = !syscall(SYS_pidfd_send_signal, row->pidfd, SIGKILL, NULL, 0);
 
 	row->settled = 0;
+	serve_end_replay(s, (unsigned)(row - s->sh->rows));
 	if (sp)
 		serve_unwatch(s, row->uffd);
 	else
@@ -333,10 +338,22 @@ int session_fail(struct server *s, unsigned place, struct space *cause, int ret)
 	return 0;
 }
 
+/* The next restore may want the working sets while the service goes on. */
+static void write_record(struct server *s)
+{
+	struct diag own;
+
+	diag_init(&own, -1, DIAG_ERROR);
+	if (record_write(s->sh, s->opt->images_dir, &own))
+		diag_warn(s->diag, "%s", own.text);
+}
+
 static void over(struct server *s, struct shared_session *ss)
 {
 	char text[256];
 
+	if (s->opt->keep_serving)
+		write_record(s);
 	ss->stats.drained_us = now_us();
 	diag_info(s->diag, "restore %u is over: %s", ss->number, stats_line(&ss->stats, text));
 	s->sh->nr_over++;

@@ -81,6 +81,15 @@ struct shared_images {
 	int64_t mtime_s, mtime_ns; /* of inventory.img, which a dump writes last */
 };
 
+/* The record of demand faults, record.h: pages of a chunk of a store that were filled for them. */
+struct shared_record {
+	uint32_t pages_id; /* which store */
+	int32_t image_pid; /* whose */
+	uint64_t chunk, pages;
+};
+
+#define SHARED_MAX_RECORDS (1u << 18) /* memory is used only as far as they are */
+
 struct shared {
 	int32_t listen_fd;		 /* -1: closed */
 	uint32_t ending;		 /* somebody has asked the service to end */
@@ -101,6 +110,8 @@ struct shared {
 	struct shared_stats past; /* of sessions whose place another has taken */
 	struct shared_session sessions[SHARED_MAX_SESSIONS];
 	struct shared_row rows[SHARED_MAX_SPACES];
+	uint32_t nr_records;
+	struct shared_record records[SHARED_MAX_RECORDS];
 };
 
 /** shared_new() - Shared memory with nothing in it. Return: it, or NULL when out of memory */

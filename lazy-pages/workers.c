@@ -60,6 +60,19 @@ static struct job *next_job(struct workers *w)
 	return NULL;
 }
 
+static void run_job(struct filler *f, struct job *job)
+{
+	struct piece *more = job->more;
+
+	for (;;) {
+		job->result = fill_piece(f, job->sp, &job->piece, job->opening, true, job->lane);
+		if (job->result || !job->nr_more)
+			return;
+		job->piece = *more++;
+		job->nr_more--;
+	}
+}
+
 static void *worker(void *arg)
 {
 	struct workers *w = arg;
@@ -83,8 +96,7 @@ static void *worker(void *arg)
 			continue;
 		}
 		pthread_mutex_unlock(&w->lock);
-		job->result = fill_piece(job->lane == SHARED_FAULT ? &urgent : &bulk, job->sp, &job->piece,
-					 job->opening, true, job->lane);
+		run_job(job->lane == SHARED_DRAIN ? &bulk : &urgent, job);
 		pthread_mutex_lock(&w->lock);
 		first = !w->back.first;
 		lane_put(&w->back, job);

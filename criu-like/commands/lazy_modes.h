@@ -6,24 +6,21 @@
 
 #include "lazy-pages/modes.h"
 
-/* The rows of an option table for a struct lazy_modes that lies at @base of the command's own struct. */
-#define LAZY_MODE_OPTIONS(base)                                                                                \
-	{ OPTION_FLAG, 0,                                                                                      \
-	  "on-demand", (base) + offsetof(struct lazy_modes, on_demand),                                        \
-	  NULL,	       "fill only what is touched",                                                            \
-	  0,	       0 },                                                                                    \
-		{ OPTION_SIZE,                                                                                 \
-		  0,                                                                                           \
-		  "drain-rate",                                                                                \
-		  (base) + offsetof(struct lazy_modes, drain_rate),                                            \
-		  "BYTES",                                                                                     \
-		  "fill so much a second in the background at most",                                           \
-		  0,                                                                                           \
-		  0 },                                                                                         \
-	{                                                                                                      \
-		OPTION_FLAG, 0, "no-drain-until-idle", (base) + offsetof(struct lazy_modes, until_idle), NULL, \
-			"fill nothing in the background while memory is being touched", 0, 0                   \
+#define LAZY_ROW(kind, name, at, arg, help)         \
+	{                                           \
+		kind, 0, name, at, arg, help, 0, 0, \
 	}
+#define LAZY_AT(base, member) ((base) + offsetof(struct lazy_modes, member))
+
+/* The rows of an option table for a struct lazy_modes that lies at @base of the command's own struct. */
+#define LAZY_MODE_OPTIONS(base)                                                                          \
+	LAZY_ROW(OPTION_FLAG, "on-demand", LAZY_AT(base, on_demand), NULL, "fill only what is touched"), \
+		LAZY_ROW(OPTION_SIZE, "drain-rate", LAZY_AT(base, drain_rate), "BYTES",                  \
+			 "fill so much a second in the background at most"),                             \
+		LAZY_ROW(OPTION_FLAG, "no-drain-until-idle", LAZY_AT(base, until_idle), NULL,            \
+			 "fill nothing in the background while memory is being touched"),                \
+		LAZY_ROW(OPTION_FLAG, "record", LAZY_AT(base, record), NULL,                             \
+			 "note what is touched, to fill it first at the next restore")
 
 /**
  * command_lazy_modes() - Do these options go together?

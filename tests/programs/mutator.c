@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* modes: plain eager lazy*10 */
+/* modes: plain eager lazy*10 replayed*10 */
 /* timeout: 300 */
 /* Ten rounds in a check; ROUNDS=50 shows what docs/design.md calls a known defect. */
 /*

@@ -162,13 +162,117 @@ static void busy_memory_is_not_drained(void **state)
 	assert_int_equal(rig_wait(&r->server), 0);
 }
 
+/* The images' pagemap is that of the process that comes now. */
+static void rename_pagemap(struct rig *r, pid_t old)
+{
+	char from[128], to[128];
+
+	snprintf(from, sizeof(from), "%s/pagemap-%d.img", r->path, old);
+	snprintf(to, sizeof(to), "%s/pagemap-%d.img", r->path, r->child);
+	assert_int_equal(rename(from, to), 0);
+}
+
+static int touches_some(void *arg)
+{
+	CHECK(IS(FAR) && IS(100));
+	*(unsigned *)arg = there();
+	return 0;
+}
+
+/* What the recorded process got for what it touched comes by itself, and nothing else. */
+static int gets_some(void *arg)
+{
+	unsigned *pages = arg;
+	uint64_t end = now_us() + 20000000;
+
+	while (there() < *pages && now_us() < end)
+		usleep(100);
+	CHECK(there() == *pages);
+	CHECK(IS(FAR) && IS(100));
+	CHECK(there() == *pages);
+	CHECK(IS(1000 + 10 * *pages)); /* another one each time */
+	CHECK(there() > *pages);
+	*pages = there();
+	return 0;
+}
+
+static void record_is_replayed(void **state)
+{
+	struct rig *r = *state;
+	unsigned *pages = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t old;
+
+	r->modes = (struct lazy_modes){ .on_demand = true, .record = true };
+	start(r, touches_some, pages);
+	old = r->child;
+	assert_int_equal(rig_wait(&r->child), 0);
+	assert_int_equal(rig_wait(&r->server), 0);
+	for (unsigned i = 0; i < 2; i++) { /* what is replayed stays in the set, and what is touched then is added */
+		rig_child(r, gets_some, pages);
+		rename_pagemap(r, old);
+		old = r->child;
+		rig_serve(r);
+		rig_go(r);
+		assert_int_equal(rig_wait(&r->child), 0);
+		assert_int_equal(rig_wait(&r->server), 0);
+	}
+	munmap(pages, PAGE_SIZE);
+}
+
+/* Memory that is moved, thrown away or gone when its turn in the replay comes. */
+static int changes_memory(void *arg)
+{
+	char *to = mmap(NULL, 500 * PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(mremap(AT(0), 500 * PAGE_SIZE, 500 * PAGE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+	CHECK(!madvise(AT(500), 500 * PAGE_SIZE, MADV_DONTNEED));
+	CHECK(!munmap(AT(1000), 500 * PAGE_SIZE));
+	CHECK(mmap(AT(1000), 500 * PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == AT(1000));
+	for (unsigned p = 0; p < 500; p++) {
+		CHECK(rig_page_is(to + p * PAGE_SIZE, (uint64_t)(uintptr_t)AT(p)));
+		CHECK(rig_page_is(AT(500 + p), 0) && rig_page_is(AT(1000 + p), 0));
+	}
+	for (unsigned p = 1500; p < PAGES; p++)
+		CHECK(IS(p));
+	return 0;
+}
+
+static int touches_all(void *arg)
+{
+	for (unsigned p = 0; p < PAGES; p++)
+		CHECK(IS(p));
+	return 0;
+}
+
+static void replay_follows_changes(void **state)
+{
+	struct rig *r = *state;
+	pid_t old;
+
+	r->modes = (struct lazy_modes){ .on_demand = true, .record = true };
+	start(r, touches_all, NULL);
+	old = r->child;
+	assert_int_equal(rig_wait(&r->child), 0);
+	assert_int_equal(rig_wait(&r->server), 0);
+	for (unsigned i = 0; i < 10; i++) {
+		rig_child(r, changes_memory, NULL);
+		rename_pagemap(r, old);
+		old = r->child;
+		rig_serve(r);
+		rig_go(r);
+		assert_int_equal(rig_wait(&r->child), 0);
+		assert_int_equal(rig_wait(&r->server), 0);
+	}
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(on_demand_fills_what_is_touched), TEST(on_demand_ends_with_the_last_process),
 		TEST(terminated_server_drains_first),  TEST(rate_limits_the_drain),
-		TEST(busy_memory_is_not_drained),
+		TEST(busy_memory_is_not_drained),      TEST(record_is_replayed),
+		TEST(replay_follows_changes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
