@@ -263,6 +263,8 @@ int dump_run(const struct dump_options *opt, struct diag *diag)
 	}
 
 	ret = image_dir_create(opt->images_dir, &d.dir, diag);
+	if (!ret)
+		ret = image_dir_begin_run(d.dir, diag);
 	if (!ret) {
 		ret = RUN_STAGES(&d, stages, dump_interrupted);
 		if (!ret)

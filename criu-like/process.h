@@ -182,7 +182,6 @@ struct restore {
 	struct file_opener
 		*files;	       /* state/files.c: the open files of the images, opened here and inherited by the tasks */
 	SeccompEntry *seccomp; /* all filters in the images; NULL: none */
-	const char *run_id;    /* of the dump, in the arena; NULL: it had none */
 	uint32_t network_lock; /* how the dump locked TCP connections, state/tcp_repair.h; 0: not */
 	bool dumped_tcp_close;
 	struct arena *arena;

@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "common/cleanup.h"
@@ -41,6 +42,7 @@ struct image_dir {
 	char *path;
 	bool writing;
 	bool trust_pages;
+	char *run_id;	      /* NULL: none */
 	pthread_mutex_t lock; /* of what follows */
 	struct temp *temps;
 	size_t nr, cap;
@@ -87,7 +89,12 @@ static int check_inventory(struct image_dir *dir, struct diag *diag)
 	if (ret)
 		return ret;
 	version = inv->img_version;
+	dir->run_id = inv->dump_criu_run_id ? strdup(inv->dump_criu_run_id) : NULL;
+	if (inv->dump_criu_run_id && !dir->run_id)
+		ret = diag_fail(diag, ENOMEM, "out of memory");
 	image_free(inv);
+	if (ret)
+		return ret;
 	if (version > NEWEST_VERSION)
 		return diag_fail(diag, EPROTO,
 				 "%s was written by a newer format: version %u, this Thaw reads up to %u; use a "
@@ -189,6 +196,26 @@ int image_dir_create(const char *path, struct image_dir **out, struct diag *diag
 	else
 		*out = dir;
 	return ret;
+}
+
+int image_dir_begin_run(struct image_dir *dir, struct diag *diag)
+{
+	uint16_t r[8];
+
+	if (getrandom(r, sizeof(r), 0) != sizeof(r))
+		return diag_fail(diag, errno, "cannot get random numbers: %s", strerror(errno));
+	free(dir->run_id);
+	if (asprintf(&dir->run_id, "%04x%04x-%04x-4%03x-%04x-%04x%04x%04x", r[0], r[1], r[2], r[3] & 0xfff,
+		     (r[4] & 0x3fff) | 0x8000, r[5], r[6], r[7]) < 0) {
+		dir->run_id = NULL;
+		return diag_fail(diag, ENOMEM, "out of memory");
+	}
+	return 0;
+}
+
+const char *image_dir_run_id(const struct image_dir *dir)
+{
+	return dir->run_id;
 }
 
 static struct temp *find_temp(const struct image_dir *dir, const char *name)
@@ -369,6 +396,7 @@ void image_dir_close(struct image_dir *dir)
 		close(dir->fd);
 	pthread_mutex_destroy(&dir->lock);
 	free(dir->temps);
+	free(dir->run_id);
 	free(dir->path);
 	free(dir);
 }

@@ -54,6 +54,7 @@ enum image_kind {
 	IMG_IPC_SEM, /* values behind each entry */
 	IMG_IRMAP_CACHE,
 	IMG_THAW_TASK, /* id: pid; Thaw's own, see thaw.proto */
+	IMG_THAW_FILES,
 	IMG_NR_KINDS
 };
 
@@ -85,6 +86,19 @@ int image_dir_create(const char *path, struct image_dir **out, struct diag *diag
 
 /** image_dir_commit() - Give all files written their names, inventory.img last. Return: 0, or -errno with a sentence */
 int image_dir_commit(struct image_dir *dir, struct diag *diag);
+
+/**
+ * image_dir_begin_run() - Give the dump that is written into @dir a number of its own, a random UUID
+ *
+ * It goes into inventory.img; the files of Thaw's own that are written from here on name it too. So those that are left
+ * beside the images of a later dump, by CRIU say, are known to be of another.
+ *
+ * Return: 0, or -errno with a sentence
+ */
+int image_dir_begin_run(struct image_dir *dir, struct diag *diag);
+
+/** image_dir_run_id() - The number of the dump, owned by @dir, or NULL when it has none */
+const char *image_dir_run_id(const struct image_dir *dir);
 
 /** image_dir_withdraw() - What was committed is no finished dump after all */
 void image_dir_withdraw(struct image_dir *dir);

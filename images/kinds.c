@@ -89,7 +89,8 @@ static const struct kind kinds[IMG_NR_KINDS] = {
 	[IMG_IPC_SHM] = { "IPCNS_SHM", "ipcns-shm-", ".img", KIND_DECIMAL, 0x46283044, COMMON, NULL, D(ipc_shm_entry), shm_tail },
 	[IMG_IPC_SEM] = { "IPCNS_SEM", "ipcns-sem-", ".img", KIND_DECIMAL, 0x59573019, COMMON, NULL, D(ipc_sem_entry), sem_tail },
 	[IMG_IRMAP_CACHE] = { "IRMAP_CACHE", "irmap-cache", "", KIND_SINGLE, 0x57004059, SERVICE, NULL, D(irmap_cache_entry), NULL },
-	[IMG_THAW_TASK] = { "THAW_TASK", "thaw-task-", "", KIND_DECIMAL, 0x54485754, COMMON, D(thaw_task_head), D(thaw_thread_entry), NULL },
+	[IMG_THAW_TASK] = { "THAW_TASK", "thaw-task-", "", KIND_DECIMAL, 0x54485754, COMMON, D(thaw_head), D(thaw_thread_entry), NULL },
+	[IMG_THAW_FILES] = { "THAW_FILES", "thaw-files", "", KIND_SINGLE, 0x54484657, COMMON, D(thaw_head), D(thaw_file_entry), NULL },
 };
 
 /* The format has these too; Thaw can name them. Those of one open file each come from before there was files.img. */

@@ -120,6 +120,16 @@ static int open_sums(struct page_store *s, struct image_dir *dir, struct diag *d
 	ret = sums_open(image_dir_fd(dir), name, path, &s->sums, diag);
 	if (ret)
 		return ret == -ENOENT ? 0 : ret;
+	if (sums_head(s->sums)->run && sums_head(s->sums)->run != sums_run(dir)) {
+		ret = sums_whole(s->sums, diag);
+		if (ret)
+			return ret;
+		diag_warn(diag, "%s is of another dump than %s: the pages are taken unchecked", path,
+			  image_dir_path(dir));
+		sums_close(TAKE_PTR(s->sums));
+		s->old_sums = true;
+		return 0;
+	}
 	if (sums_head(s->sums)->pages_id != s->map->pages_id || sums_head(s->sums)->nr != s->map->nr_present)
 		return diag_fail(
 			diag, EPROTO,
@@ -208,6 +218,11 @@ int page_store_get(struct page_store *s, const struct page_run *run, uint64_t sk
 	if (!ret)
 		*data = pages;
 	return ret;
+}
+
+bool page_store_has_old_sums(const struct page_store *s)
+{
+	return s->old_sums;
 }
 
 int page_store_check_sums(const struct page_store *s, struct diag *diag)

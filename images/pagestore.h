@@ -135,6 +135,9 @@ int page_store_open(struct image_dir *dir, const struct pagemap *map, struct pag
 int page_store_get(struct page_store *s, const struct page_run *run, uint64_t skip, uint64_t nr_pages, void *buf,
 		   const void **data, struct diag *diag);
 
+/** page_store_has_old_sums() - Are there checksums that belong to another dump, and pages taken without? */
+bool page_store_has_old_sums(const struct page_store *s);
+
 /** page_store_check_sums() - Is the file of checksums itself as it was written? Return: 0, or -EBADMSG with a sentence
  */
 int page_store_check_sums(const struct page_store *s, struct diag *diag);

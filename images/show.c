@@ -74,6 +74,8 @@ static int load_sums(int dirfd, const char *name, const char *path, struct json_
 	snprintf(self, sizeof(self), "0x%016llx", (unsigned long long)head->self);
 	json_object_object_add(tree, "version", json_object_new_uint64(head->version));
 	json_object_object_add(tree, "pages_id", json_object_new_uint64(head->pages_id));
+	if (head->run)
+		json_object_object_add(tree, "run", json_object_new_uint64(head->run));
 	json_object_object_add(tree, "checksums", json_object_new_uint64(head->nr));
 	json_object_object_add(tree, "own_checksum", json_object_new_string(self));
 	ret = sums_whole(sums, diag);

@@ -27,6 +27,7 @@ struct page_store {
 	const struct pagemap *map;
 	char *path;	   /* of the file or directory, for messages */
 	struct sums *sums; /* NULL: pages are not checked */
+	bool old_sums;	   /* there are some of another dump */
 };
 
 struct store_type {

@@ -23,6 +23,13 @@ struct sums {
 	size_t len;
 };
 
+uint32_t sums_run(const struct image_dir *dir)
+{
+	const char *id = image_dir_run_id(dir);
+
+	return id ? (uint32_t)bytes_hash(id, strlen(id), "", 0) ?: 1 : 0;
+}
+
 void sums_name(uint32_t pages_id, char buf[static IMAGE_NAME_MAX])
 {
 	snprintf(buf, IMAGE_NAME_MAX, "pages-%u.sum", pages_id);
@@ -75,6 +82,7 @@ int sums_write(const struct sums_list *list, struct image_dir *dir, uint32_t pag
 	struct sums_header head = { .magic = htole32(SUMS_MAGIC),
 				    .version = htole32(SUMS_VERSION),
 				    .pages_id = htole32(pages_id),
+				    .run = htole32(sums_run(dir)),
 				    .nr = htole64(list->nr) };
 	char name[IMAGE_NAME_MAX];
 	int fd, ret;
@@ -114,6 +122,7 @@ static int check_header(struct sums *s, const struct stat *st, struct diag *diag
 	head->magic = le32toh(head->magic);
 	head->version = le32toh(head->version);
 	head->pages_id = le32toh(head->pages_id);
+	head->run = le32toh(head->run);
 	head->nr = le64toh(head->nr);
 	head->self = le64toh(head->self);
 	if (head->magic != SUMS_MAGIC)

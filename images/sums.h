@@ -15,22 +15,28 @@
  *	u32 magic	SUMS_MAGIC
  *	u32 version	SUMS_VERSION; a newer one is refused
  *	u32 pages_id	N
- *	u32 0
+ *	u32 run		of the dump: what sums_run() makes of its number; 0: not said
  *	u64 nr		pages that have a checksum
  *	u64 self	XXH3 of the 24 bytes before and of all that follows
  *	u64 sum[nr]	XXH3 of each page, in the order of the store
  *
  * All numbers are little-endian. The checksum of the file itself need not be right for a page to be taken: a damaged
  * page and a damaged sum both make a difference. It says which of the two it was.
+ *
+ * Sums of another dump, which CRIU has written its own over, are none of these pages: they are left aside. Those of the
+ * dump itself must fit.
  */
 
 #define SUMS_MAGIC 0x54485753u
 #define SUMS_VERSION 1
 
 struct sums_header {
-	uint32_t magic, version, pages_id, zero;
+	uint32_t magic, version, pages_id, run;
 	uint64_t nr, self;
 };
+
+/** sums_run() - What stands for the dump that is, or will be, in a directory; 0: it has no number */
+uint32_t sums_run(const struct image_dir *dir);
 
 /** sums_name() - The name of the file */
 void sums_name(uint32_t pages_id, char buf[static IMAGE_NAME_MAX]);

@@ -95,6 +95,9 @@ void check_pages(struct verify *v, const struct pagemap *map, struct page_store 
 	int started = 0;
 
 	diag_init(&own, -1, DIAG_ERROR);
+	if (page_store_has_old_sums(store))
+		fprintf(v->out, "note: pages-%u.sum is of another dump: the pages are not compared with it\n",
+			map->pages_id);
 	if (page_store_check_sums(store, &own)) { /* then no sum means anything */
 		fault(v, "%s", own.text);
 		return;

@@ -14,14 +14,13 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "common/arena.h"
 #include "common/cleanup.h"
 #include "common/util.h"
 #include "criu-like/state/kinds.h"
+#include "criu-like/state/own_image.h"
 
-#define EXTRA_VERSION 1
 #define CPUS_BYTES 1024 /* 8192 CPUs, more than any kernel is built for */
 
 static int ask_extra(struct dump *d, struct process *p, struct thread *t, struct batch *b)
@@ -112,39 +111,15 @@ const struct state_kind kind_extra = {
 	.tell = tell_extra,
 };
 
-static int add_checksum(uint32_t *sum, const ThawThreadEntry *e)
-{
-	size_t len = thaw_thread_entry__get_packed_size(e);
-	_cleanup_free_ uint8_t *bytes = malloc(len);
-
-	if (!bytes)
-		return -ENOMEM;
-	thaw_thread_entry__pack(e, bytes);
-	*sum = (uint32_t)crc32(*sum, bytes, (uInt)len);
-	return 0;
-}
-
 int extra_write(struct dump *d, struct process *p)
 {
-	ThawTaskHead head = THAW_TASK_HEAD__INIT;
-	struct image_writer *w;
-	int ret;
+	_cleanup_free_ void **entries = calloc(p->nr_threads, sizeof(*entries));
 
-	head.version = EXTRA_VERSION;
+	if (!entries)
+		return kind_no_memory(d->diag);
 	for (size_t i = 0; i < p->nr_threads; i++)
-		if (add_checksum(&head.checksum, p->threads[i].extra) < 0)
-			return kind_no_memory(d->diag);
-	ret = image_create(d->dir, IMG_THAW_TASK, (uint64_t)p->pid, &w, d->diag);
-	if (ret < 0)
-		return ret;
-	ret = image_put(w, &head);
-	for (size_t i = 0; !ret && i < p->nr_threads; i++)
-		ret = image_put(w, p->threads[i].extra);
-	if (ret) {
-		image_abandon(w);
-		return ret;
-	}
-	return image_finish(w);
+		entries[i] = p->threads[i].extra;
+	return own_image_write(d, IMG_THAW_TASK, (uint64_t)p->pid, entries, p->nr_threads);
 }
 
 static struct thread *find_thread(struct process *p, uint32_t tid)
@@ -155,56 +130,28 @@ static struct thread *find_thread(struct process *p, uint32_t tid)
 	return NULL;
 }
 
-static int damaged(struct restore *r, const struct process *p, const char *why)
-{
-	return diag_fail(r->diag, EPROTO, "%s/thaw-task-%d is damaged: %s", image_dir_path(r->dir), p->pid, why);
-}
-
-static int read_head(struct restore *r, struct process *p, struct image_reader *reader, uint32_t *checksum)
-{
-	ThawTaskHead *head;
-	int ret = image_get(reader, &head);
-
-	if (ret <= 0)
-		return ret ? ret : damaged(r, p, "it is empty");
-	ret = head->version == EXTRA_VERSION
-		      ? 0
-		      : diag_fail(r->diag, EPROTO, "%s/thaw-task-%d has the version %u, this thaw knows %d",
-				  image_dir_path(r->dir), p->pid, head->version, EXTRA_VERSION);
-	*checksum = head->checksum;
-	image_free(head);
-	return ret;
-}
-
-static int read_thread(struct restore *r, struct process *p, ThawThreadEntry *e, uint32_t *sum)
+static int read_thread(const struct own_image *o, struct process *p, ThawThreadEntry *e)
 {
 	struct thread *t = find_thread(p, e->tid);
 
 	if (!t || t->extra || e->cpus.len > CPUS_BYTES) {
 		image_free(e);
-		return damaged(r, p, "its threads are not those of the process");
+		return own_image_damaged(o, "its threads are not those of the process");
 	}
 	t->extra = e;
-	return add_checksum(sum, e) < 0 ? kind_no_memory(r->diag) : 0;
+	return 0;
 }
 
 int extra_read(struct restore *r, struct process *p)
 {
-	struct image_reader *reader;
-	uint32_t checksum = 0, sum = 0;
+	struct own_image image;
 	ThawThreadEntry *e;
-	int ret;
+	int ret = own_image_open(r, IMG_THAW_TASK, (uint64_t)p->pid, &image);
 
-	if (!image_exists(r->dir, IMG_THAW_TASK, (uint64_t)p->pid))
-		return 0;
-	ret = image_open(r->dir, IMG_THAW_TASK, (uint64_t)p->pid, &reader, r->diag);
-	if (ret < 0)
-		return ret;
-	ret = read_head(r, p, reader, &checksum);
-	while (ret == 0 && (ret = image_get(reader, &e)) > 0)
-		ret = read_thread(r, p, e, &sum);
-	image_close(reader);
-	return ret == 0 && sum != checksum ? damaged(r, p, "its checksum does not fit") : ret;
+	while (ret == 0 && (ret = own_image_get(&image, &e)) > 0)
+		ret = read_thread(&image, p, e);
+	own_image_close(&image);
+	return ret;
 }
 
 void extra_free(struct process *p)

@@ -67,12 +67,15 @@ struct file_table {
 	struct link *links; /* state/link_remap.c */
 	struct file_lock *locks, *last_lock;
 	struct packet *packets, *last_packet; /* in the receive queues of sockets */
+	ThawFileEntry **extras;		      /* state/files_extra.c */
+	size_t nr_extras, cap_extras;
 };
 
 /* Restore: an open file. */
 struct opened_file {
 	const struct file_kind *kind;
 	FileEntry *entry;
+	ThawFileEntry *extra;	  /* what that has no place for; NULL: nothing */
 	int fd;			  /* -1: not opened yet */
 	struct opened_file *next; /* for the kind: others of one pipe, ... */
 	void *own;		  /* for the kind */
@@ -185,6 +188,14 @@ int file_owner(struct seen *s, FownEntry **out);
 
 /** file_add() - An entry of its own for files.img, beside those that descriptors lead to. Return: it, or NULL */
 FileEntry *file_add(struct dump *d, const struct file_kind *kind);
+
+/** file_extra() - What there is to an open file that is being dumped beyond its entry; is written. Return: it, or NULL
+ * when out of memory */
+ThawFileEntry *file_extra(struct dump *d, uint32_t id);
+
+/** files_extra_write(), files_extra_read() - Write and read all of that. Return: 0, or -errno with a sentence */
+int files_extra_write(struct dump *d);
+int files_extra_read(struct restore *r);
 
 /** file_at() - The open file behind descriptor @fd of @p, or NULL */
 struct open_file *file_at(struct dump *d, const struct process *p, int fd);

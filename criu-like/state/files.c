@@ -304,6 +304,8 @@ int files_write(struct dump *d)
 	for (size_t i = 0; i < nr_file_kinds && ret >= 0; i++)
 		if (file_kinds[i]->write)
 			ret = file_kinds[i]->write(d);
+	if (ret >= 0)
+		ret = files_extra_write(d);
 	return ret < 0 ? ret : file_locks_write(d);
 }
 
@@ -329,6 +331,7 @@ void files_dump_free(struct dump *d)
 			file_kinds[i]->free_dump(d->files);
 	idmap_free(&d->files->named);
 	free(d->files->files);
+	free(d->files->extras);
 	free(d->files);
 	d->files = NULL;
 }

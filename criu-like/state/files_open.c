@@ -152,6 +152,8 @@ int files_read(struct restore *r)
 	image_close(reader);
 	if (ret == 0)
 		ret = map_ids(r);
+	if (ret == 0)
+		ret = files_extra_read(r);
 	for (size_t i = 0; i < nr_file_kinds && ret == 0; i++)
 		if (file_kinds[i]->read)
 			ret = file_kinds[i]->read(r);
@@ -447,8 +449,10 @@ void files_close(struct restore *r)
 			file_kinds[i]->free_restore(o);
 	for (size_t i = 0; i < o->nr_fds; i++)
 		close(o->fds[i]);
-	for (size_t i = 0; i < o->nr; i++)
+	for (size_t i = 0; i < o->nr; i++) {
+		image_free(o->files[i].extra);
 		image_free(o->files[i].entry);
+	}
 	idmap_free(&o->by_id);
 	idmap_free(&o->mapped);
 	idmap_free(&o->queues);

@@ -18,7 +18,7 @@
 
 enum { UNCONNECTED, CONNECTED }; /* in the image, as sock_diag(7) says it */
 
-/* Options that are on or off: bit N of the image's field is option N. */
+/* Options that are on or off: bit N of thaw_file_entry.netlink_options is option N. */
 static const int switches[] = { NETLINK_PKTINFO,	 NETLINK_BROADCAST_ERROR, NETLINK_NO_ENOBUFS,
 				NETLINK_LISTEN_ALL_NSID, NETLINK_CAP_ACK,	  NETLINK_EXT_ACK,
 				NETLINK_GET_STRICT_CHK };
@@ -57,10 +57,24 @@ static int dump_groups(struct seen *s, NetlinkSkEntry *e)
 	if (!e->groups)
 		return no_memory(s->d->diag);
 	memcpy(e->groups, words, e->n_groups * sizeof(*words));
+	return 0;
+}
+
+static int dump_switches(struct seen *s, uint32_t id)
+{
+	ThawFileEntry *extra;
+	uint32_t options = 0;
+
 	for (size_t i = 0; i < ARRAY_SIZE(switches); i++)
 		if (socket_number(s, SOL_NETLINK, switches[i]))
-			e->thaw_options |= 1U << switches[i];
-	e->has_thaw_options = e->thaw_options != 0;
+			options |= 1U << switches[i];
+	if (!options)
+		return 0;
+	extra = file_extra(s->d, id);
+	if (!extra)
+		return no_memory(s->d->diag);
+	extra->has_netlink_options = true;
+	extra->netlink_options = options;
 	return 0;
 }
 
@@ -84,6 +98,8 @@ static int netlink_dump(struct seen *s, FileEntry *fe)
 	ret = dump_addresses(s, e);
 	if (ret == 0)
 		ret = dump_groups(s, e);
+	if (ret == 0)
+		ret = dump_switches(s, e->id);
 	if (ret == 0)
 		ret = socket_netns(s, &e->ns_id);
 	e->has_ns_id = e->ns_id != 0;
@@ -114,7 +130,7 @@ static int attach(struct restore *r, const struct opened_file *f)
 	const int on = 1;
 
 	for (size_t i = 0; i < ARRAY_SIZE(switches); i++)
-		if (e->thaw_options & 1U << switches[i] &&
+		if (f->extra && f->extra->netlink_options & 1U << switches[i] &&
 		    setsockopt(f->fd, SOL_NETLINK, switches[i], &on, sizeof(on)) < 0)
 			return opener_fail(r, errno, f, "setsockopt");
 	if (e->portid && bind(f->fd, (struct sockaddr *)&own, sizeof(own)) < 0)

@@ -20,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -42,14 +41,11 @@ struct tcp_seen {
 	struct tcp_seen *next;
 };
 
-#define RUN_ID_SIZE 37
-
 struct tcp_table {
 	struct tcp_seen *all;
 	size_t nr;
 	char table[NET_LOCK_NAME_MAX];
 	bool locked;
-	char run_id[RUN_ID_SIZE];
 };
 
 static int fail(struct dump *d, const struct tcp_seen *c, int code, const char *what)
@@ -144,31 +140,18 @@ void tcp_lock_name(const char *run_id, pid_t root, char *name)
 	snprintf(name, NET_LOCK_NAME_MAX, "%.*s", NET_LOCK_NAME_MAX - 1, whole);
 }
 
-/* A number for this dump, in the form of a UUID: the lock is named after it. */
-static int make_run_id(char *id)
-{
-	uint16_t r[8];
-
-	if (getrandom(r, sizeof(r), 0) != sizeof(r))
-		return -errno;
-	snprintf(id, RUN_ID_SIZE, "%04x%04x-%04x-4%03x-%04x-%04x%04x%04x", r[0], r[1], r[2], r[3] & 0xfff,
-		 (r[4] & 0x3fff) | 0x8000, r[5], r[6], r[7]);
-	return 0;
-}
-
 static int lock_all(struct dump *d, struct tcp_table *t)
 {
 	struct net_connection *conns = arena_array(d->arena, t->nr, sizeof(*conns));
 	size_t nr = 0;
-	int ret;
+	int ret = 0;
 
 	if (!conns)
 		return no_memory(d->diag);
 	for (const struct tcp_seen *c = t->all; c; c = c->next)
 		tcp_fill(c->entry, &conns[nr++]);
-	ret = make_run_id(t->run_id);
-	if (ret == 0 && !tcp_skips_lock(d->opt->network_lock)) {
-		tcp_lock_name(t->run_id, 0, t->table);
+	if (!tcp_skips_lock(d->opt->network_lock)) {
+		tcp_lock_name(image_dir_run_id(d->dir), 0, t->table);
 		ret = net_lock_create(t->table, conns, nr);
 		t->locked = ret == 0;
 	}
@@ -347,5 +330,4 @@ void files_describe(struct dump *d, InventoryEntry *inv)
 		return;
 	inv->has_network_lock_method = true;
 	inv->network_lock_method = tcp_skips_lock(d->opt->network_lock) ? NETWORK_LOCK_SKIP : NETWORK_LOCK_NFTABLES;
-	inv->dump_criu_run_id = t->run_id;
 }

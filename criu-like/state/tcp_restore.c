@@ -51,7 +51,7 @@ static int lock(struct restore *r, const struct net_connection *conns, size_t nr
 	char table[NET_LOCK_NAME_MAX];
 	int ret;
 
-	tcp_lock_name(r->run_id, r->tree.procs[0]->pid, table);
+	tcp_lock_name(image_dir_run_id(r->dir), r->tree.procs[0]->pid, table);
 	ret = net_lock_create(table, conns, nr);
 	if (ret < 0 && ret != -EEXIST)
 		return diag_fail(r->diag, -ret,

@@ -167,6 +167,7 @@ static int write_inventory(struct dump *d)
 	inv.root_ids = &root;
 	inv.has_lsmtype = 1;
 	inv.lsmtype = LSMTYPE__NO_LSM;
+	inv.dump_criu_run_id = (char *)image_dir_run_id(d->dir);
 	files_describe(d, &inv);
 	return image_write_one(d->dir, IMG_INVENTORY, 0, &inv, d->diag);
 }
@@ -202,7 +203,6 @@ static int read_inventory(struct restore *r)
 	if (!ret) {
 		r->dumped_tcp_close = inv->tcp_close;
 		r->network_lock = inv->network_lock_method;
-		r->run_id = inv->dump_criu_run_id ? arena_strdup(r->arena, inv->dump_criu_run_id) : NULL;
 	}
 	image_free(inv);
 	return ret;

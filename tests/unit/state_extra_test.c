@@ -38,6 +38,8 @@ static void write_extras(struct world *w)
 
 	inventory.img_version = 2;
 	assert_int_equal(image_dir_create(w->path, &d.dir, &w->diag), 0);
+	assert_int_equal(image_dir_begin_run(d.dir, &w->diag), 0);
+	inventory.dump_criu_run_id = (char *)image_dir_run_id(d.dir);
 	assert_int_equal(extra_write(&d, &w->process), 0);
 	assert_int_equal(image_write_one(d.dir, IMG_INVENTORY, 0, &inventory, &w->diag), 0);
 	assert_int_equal(image_dir_commit(d.dir, &w->diag), 0);
@@ -137,6 +139,30 @@ static void test_damaged(void **state)
 	close(fd);
 }
 
+/* As CRIU leaves them when it dumps into the same directory: they say nothing of what is there now. */
+static void test_of_another_dump(void **state)
+{
+	InventoryEntry inventory = INVENTORY_ENTRY__INIT;
+	struct world *w = *state;
+	struct image_dir *dir;
+	char kept[160];
+
+	snprintf(kept, sizeof(kept), "%s.kept", w->file);
+	assert_int_equal(rename(w->file, kept), 0);
+	image_dir_close(w->restore.dir);
+	inventory.img_version = 2;
+	assert_int_equal(image_dir_create(w->path, &dir, &w->diag), 0);
+	assert_int_equal(image_dir_begin_run(dir, &w->diag), 0);
+	inventory.dump_criu_run_id = (char *)image_dir_run_id(dir);
+	assert_int_equal(image_write_one(dir, IMG_INVENTORY, 0, &inventory, &w->diag), 0);
+	assert_int_equal(image_dir_commit(dir, &w->diag), 0);
+	image_dir_close(dir);
+	assert_int_equal(rename(kept, w->file), 0);
+	assert_int_equal(image_dir_open(w->path, &w->restore.dir, &w->diag), 0);
+	assert_int_equal(extra_read(&w->restore, &w->process), 0);
+	assert_null(w->threads[0].extra);
+}
+
 static void test_other_threads(void **state)
 {
 	struct world *w = *state;
@@ -150,10 +176,8 @@ static void test_other_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		ROW(test_there_and_back),
-		ROW(test_missing),
-		ROW(test_damaged),
-		ROW(test_other_threads),
+		ROW(test_there_and_back), ROW(test_missing),	     ROW(test_damaged),
+		ROW(test_other_threads),  ROW(test_of_another_dump),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
