@@ -97,7 +97,7 @@ static bool drain_piece(const struct server *s, const struct space *sp, struct p
 
 static bool may_drain(const struct space *sp)
 {
-	return sp->row->settled && !sp->over && !reorder_aside(sp);
+	return sp->row->settled && !sp->over && !reorder_unsettled(sp);
 }
 
 /* The space whose turn it is: the one of the last fault, else the one with the fewest jobs. */
@@ -140,7 +140,7 @@ static struct space *replay_space(struct server *s, struct job *job)
 	for (unsigned i = 0; i < s->nr_rows && s->nr_replays; i++) {
 		struct space *sp = s->spaces[i];
 
-		if (!sp || !s->replays[i] || sp->over || reorder_aside(sp))
+		if (!sp || !s->replays[i] || sp->over || reorder_unsettled(sp))
 			continue;
 		if (replay_pieces(s->replays[i], sp, job))
 			return sp;

@@ -30,6 +30,22 @@
  * changes at one stroke, so none is half applied.
  */
 
+/* How much from @start on, at most @max, is in one registered area. */
+static uint64_t area_len(const struct space *sp, uint64_t start, uint64_t max)
+{
+	uint64_t len = 0, step = PAGE_SIZE;
+
+	if (max && fill_area(sp, start, start + max) > 0)
+		return max;
+	while (step >= PAGE_SIZE) {
+		bool more = len + step <= max && fill_area(sp, start, start + len + step) > 0;
+
+		len += more ? step : 0;
+		step = more ? step * 2 : step / 2;
+	}
+	return len;
+}
+
 static int apply_fork(struct server *s, struct space *parent, int uffd)
 {
 	struct shared_row *row;
@@ -54,6 +70,11 @@ static int apply_fork(struct server *s, struct space *parent, int uffd)
 	ret = space_fork(&sp, parent, row, s->diag);
 	if (ret)
 		return ret;
+	/* What the parent's other threads have under way is not the child's. */
+	ret = reorder_settle(sp) ?: reorder_prune(sp, area_len);
+	if (ret)
+		return ret;
+	space_publish(sp);
 	diag_debug(s->diag, "process %d forked: uffd %d lacks %lu pages", parent->row->pid, row->uffd,
 		   space_remaining(sp));
 	return serve_add_space(s, sp);
@@ -61,22 +82,22 @@ static int apply_fork(struct server *s, struct space *parent, int uffd)
 
 static int apply_event(struct server *s, struct space *sp, const struct uffd_msg *msg)
 {
-	uint64_t batch = s->sh->inbox.serial;
-
 	switch (msg->event) {
 	case UFFD_EVENT_FORK:
 		return apply_fork(s, sp, (int)msg->arg.fork.ufd);
 	case UFFD_EVENT_REMAP:
-		diag_debug(s->diag, "process %d: remap %llx+%llx to %llx", sp->row->pid, msg->arg.remap.from,
-			   msg->arg.remap.len, msg->arg.remap.to);
-		return reorder_remap(sp, msg->arg.remap.from, msg->arg.remap.to, msg->arg.remap.len, batch);
+		diag_debug(s->diag, "process %d (uffd %d): remap %llx+%llx to %llx", sp->row->pid, sp->row->uffd,
+			   msg->arg.remap.from, msg->arg.remap.len, msg->arg.remap.to);
+		if (sp->nr_tails < SPACE_MAX_TAILS)
+			sp->tail[sp->nr_tails++] = msg->arg.remap.to + msg->arg.remap.len;
+		return reorder_remap(sp, msg->arg.remap.from, msg->arg.remap.to, msg->arg.remap.len);
 	case UFFD_EVENT_REMOVE:
-		diag_debug(s->diag, "process %d: remove %llx-%llx", sp->row->pid, msg->arg.remove.start,
-			   msg->arg.remove.end);
+		diag_debug(s->diag, "process %d (uffd %d): remove %llx-%llx", sp->row->pid, sp->row->uffd,
+			   msg->arg.remove.start, msg->arg.remove.end);
 		return reorder_remove(sp, msg->arg.remove.start, msg->arg.remove.end);
 	case UFFD_EVENT_UNMAP:
-		diag_debug(s->diag, "process %d: unmap %llx-%llx", sp->row->pid, msg->arg.remove.start,
-			   msg->arg.remove.end);
+		diag_debug(s->diag, "process %d (uffd %d): unmap %llx-%llx", sp->row->pid, sp->row->uffd,
+			   msg->arg.remove.start, msg->arg.remove.end);
 		return reorder_unmap(sp, msg->arg.remove.start, msg->arg.remove.end);
 	}
 	return diag_fail(s->diag, EPROTO, "process %d: unknown event %u from its userfaultfd", sp->row->pid,
@@ -141,20 +162,67 @@ int events_read(struct server *s, struct space *sp)
 	return ret;
 }
 
-int events_settle(struct server *s, struct space *sp)
+/* The owner changes the map by itself. */
+static void change_begin(struct server *s, struct space *sp)
 {
-	int ret;
-
-	if (!reorder_unsure(sp) || fill_event_pending(sp))
-		return 0;
 	gate_shut(&sp->gate);
 	space_begin(sp, s->sh->inbox.serial);
-	ret = reorder_settle(sp);
+}
+
+static int change_end(struct server *s, struct space *sp, int ret)
+{
 	space_commit(sp, s->sh->inbox.serial++);
 	gate_open(&sp->gate, true);
 	return ret ? diag_fail(s->diag, -ret, "cannot keep up with the memory of process %d: %s", sp->row->pid,
 			       strerror(-ret))
 		   : 0;
+}
+
+/* Memory that moves may grow, and its event does not say by how much: from @tail on. */
+static int learn_tail(struct space *sp, uint64_t tail)
+{
+	uint64_t end, len = reorder_known(sp, tail, &end) ? 0 : area_len(sp, tail, FILL_HIGHEST - tail);
+
+	return len ? reorder_area(sp, tail, tail + len) : 0;
+}
+
+int events_settle(struct server *s, struct space *sp)
+{
+	int ret;
+
+	if ((!reorder_unsettled(sp) && !sp->nr_tails) || fill_event_pending(sp))
+		return 0;
+	change_begin(s, sp);
+	ret = reorder_settle(sp);
+	while (!ret && sp->nr_tails)
+		ret = learn_tail(sp, sp->tail[--sp->nr_tails]);
+	return change_end(s, sp, ret);
+}
+
+int events_touched(struct server *s, struct space *sp, uint64_t addr)
+{
+	uint64_t start = PAGE_DOWN(addr), end = start + PAGE_SIZE, below;
+
+	if (reorder_known(sp, addr, &below) || fill_area(sp, start, end) <= 0)
+		return 0;
+	if (below && fill_area(sp, below, end) > 0)
+		start = below;
+	change_begin(s, sp);
+	return change_end(s, sp, reorder_area(sp, start, end));
+}
+
+int events_note_areas(struct server *s, struct space *sp)
+{
+	int ret = 0;
+
+	change_begin(s, sp);
+	for (size_t i = 0; i < sp->src->nr_areas && !ret; i++) {
+		const struct source_area *a = &sp->src->areas[i];
+
+		if (fill_area(sp, a->start, a->end))
+			ret = reorder_area(sp, a->start, a->end);
+	}
+	return change_end(s, sp, ret);
 }
 
 int events_replay(struct server *s)

@@ -46,6 +46,16 @@ bool fill_event_pending(const struct space *sp)
 	return ioctl(sp->row->uffd, UFFDIO_ZEROPAGE, &zero) && errno == EAGAIN;
 }
 
+int fill_area(const struct space *sp, uint64_t start, uint64_t end)
+{
+	/* CONTINUE is not for anonymous memory: EINVAL. But first the kernel looks for one area of it all: ENOENT. */
+	struct uffdio_continue cont = { .range = { start, end - start } };
+
+	if (!ioctl(sp->row->uffd, UFFDIO_CONTINUE, &cont))
+		return 1;
+	return errno == ENOENT || errno == ESRCH ? 0 : errno == EAGAIN ? -EAGAIN : 1;
+}
+
 bool fill_memory_gone(const struct space *sp)
 {
 	/* Nothing is registered for write protection, so this does nothing wherever it falls. */

@@ -57,6 +57,13 @@ void fill_wake(const struct space *sp, uint64_t addr, uint64_t len);
 /** fill_event_pending() - Is there an event that nobody has read, or whose system call has not gone on yet? */
 bool fill_event_pending(const struct space *sp);
 
+/**
+ * fill_area() - Is [@start, @end) in one registered area of private memory? Changes nothing
+ *
+ * Return: 1, 0, or -EAGAIN: an event is under way
+ */
+int fill_area(const struct space *sp, uint64_t start, uint64_t end);
+
 /** fill_memory_gone() - Has the kernel freed the whole address space? */
 bool fill_memory_gone(const struct space *sp);
 

@@ -1,188 +1,204 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "lazy-pages/reorder.h"
 
-#include <string.h>
-
 #include "common/util.h"
 
 /*
  * munmap() and mremap() queue their events when they have done their work and let go of the address space. Another
  * thread's mremap() may find the hole and queue its event first:
  *
- *	thread 1: mremap(A to B), which also unmaps A	REMAP A->B ............ UNMAP A
- *	thread 2:		 mremap(C to A)			    REMAP C->A
+ *	thread 1: mremap(A to B), which also unmaps A	............ REMAP A->B	UNMAP A
+ *	thread 2:		 mremap(C to A)	REMAP C->A
  *
- * UNMAP A, taken as it comes, would drop what has just arrived at A, and that would read as zeros. So a range to which
- * something was moved is an *arrival* until no event is under way any more (the kernel tells, see
- * fill_event_pending()), and meanwhile
+ * UNMAP A, taken as it comes, would drop what has just arrived at A, and REMAP A->B would carry it away; the program
+ * would read zeros. What tells is that the kernel moves memory only to where nothing is. So the map also says which
+ * areas are registered, as far as the events read until now go, and a place may have several *occupants*, one above the
+ * other: who comes to a place that is still an area is put on top, for the one below must have left it, and will say
+ * so. Until no event is under way (the kernel tells, see fill_event_pending()),
  *
- *   - an UNMAP spares arrivals. If it was meant for one after all, its fills will say ENOENT, which comes to the same;
- *   - a REMAP to where something else still is cannot be right yet: what has arrived is kept *aside* (at its address
- *     plus SPACE_ASIDE) until the late event has taken away what was there before;
- *   - a REMAP from an arrival is late if it came with the same read() (whoever could know of the arrival was still
- *     asleep then) or if something is aside; else it is meant for the arrival.
+ *   - an UNMAP takes away the lowest, and those above come down. It may have been meant for one above, by a thread that
+ *     was faster; but each leaves the place once, so who remains in the end is the same;
+ *   - a REMAP moves the lowest that has not been moved yet. One above can be meant only if its thread has read back
+ *     from two events, and begun a third system call on the same memory, while the thread of the one below has not yet
+ *     come from the unlocking of the address space to the queue, some instructions on;
+ *   - a REMOVE is meant for the one on top: who discards memory has it.
  *
- * While anything is aside nobody may fill from the map. That does not last: as soon as no event is under way, what is
- * aside takes its place, whatever is there.
+ * In the end who is on top has the place. Meanwhile nobody fills; nobody could, for the kernel refuses fills as long as
+ * an event is under way.
+ *
+ * A FORK that comes late, or early, needs no such care: memory that other threads were moving or unmapping at that time
+ * is memory that the child cannot make use of.
+ *
+ * Memory that grows makes no event. It becomes known when it is touched, or when it moves (see events.c).
+ *
+ * In the interval map this takes place beyond all addresses that a process can have. Each of these slots is as large as
+ * an address space:
+ *
+ *	2 * n      the missing pages of the n-th occupant; slot 0 is what is filled from
+ *	2 * n + 1  its area, mapped to itself
+ *	48 + n     its parts that have been moved away, and are still to be unmapped
  */
 
-static bool overlaps(const struct arrival *a, uint64_t start, uint64_t end)
+#define LAYERS 16
+#define PAGES(layer) SPACE_SLOT(2 * (layer))
+#define AREAS(layer) SPACE_SLOT(2 * (layer) + 1)
+#define MOVED(layer) SPACE_SLOT(48 + (layer))
+
+/* The first interval of a slot in [at, end), or NULL. */
+static const struct interval *first_in(const struct space *sp, uint64_t slot, uint64_t at, uint64_t end)
 {
-	return a->start < end && start < a->end;
+	size_t i = ivmap_find(&sp->map, slot + at);
+
+	return i < sp->map.nr && sp->map.v[i].start < slot + end ? &sp->map.v[i] : NULL;
 }
 
-/* Is anything mapped in [start, end)? */
-static bool occupied(const struct space *sp, uint64_t start, uint64_t end)
+/* Does a slot hold @at? @until is brought down to where that changes. */
+static bool holds(const struct space *sp, uint64_t slot, uint64_t at, uint64_t *until)
 {
-	size_t i = ivmap_find(&sp->map, start);
+	const struct interval *iv = first_in(sp, slot, at, *until);
 
-	return i < sp->map.nr && sp->map.v[i].start < end;
-}
-
-static void forget_arrival(struct arrivals *all, unsigned i)
-{
-	memmove(&all->v[i], &all->v[i + 1], (all->nr - i - 1) * sizeof(all->v[0]));
-	all->nr--;
-}
-
-static void note_arrival(struct arrivals *all, struct arrival new)
-{
-	if (new.start >= new.end)
-		return;
-	if (all->nr == ARRAY_SIZE(all->v)) /* the oldest is the least likely to be met by a late event */
-		forget_arrival(all, 0);
-	all->v[all->nr++] = new;
-}
-
-/* The part [from, to) of an arrival that was aside is in its place. */
-static void arrival_placed(struct arrivals *all, unsigned i, uint64_t from, uint64_t to)
-{
-	struct arrival a = all->v[i];
-
-	all->v[i] = (struct arrival){ from, to, a.batch, false };
-	note_arrival(all, (struct arrival){ a.start, from, a.batch, true });
-	note_arrival(all, (struct arrival){ to, a.end, a.batch, true });
-}
-
-/* Must an event on [start, end) spare this arrival? @batch 0: all are to be spared. */
-static bool spared(const struct arrival *a, uint64_t start, uint64_t end, uint64_t batch)
-{
-	return overlaps(a, start, end) && (!batch || a->batch == batch || a->aside);
-}
-
-/* Before a late event on [start, end): put the arrivals there out of its way. */
-static int shelter(struct space *sp, uint64_t start, uint64_t end, uint64_t batch)
-{
-	struct arrivals *all = sp->arrivals;
-	int ret = 0;
-
-	for (unsigned i = 0; i < all->nr && !ret; i++) {
-		const struct arrival *a = &all->v[i];
-		uint64_t from = MAX(a->start, start), to = MIN(a->end, end);
-
-		if (spared(a, start, end, batch) && !a->aside)
-			ret = ivmap_move(&sp->map, from, from + SPACE_ASIDE, to - from);
+	if (!iv)
+		return false;
+	if (iv->start > slot + at) {
+		*until = iv->start - slot;
+		return false;
 	}
-	return ret;
+	*until = MIN(*until, iv->end - slot);
+	return true;
 }
 
-/* After it: [start, end) is empty now, and what arrived there takes its place. */
-static int unshelter(struct space *sp, uint64_t start, uint64_t end, uint64_t batch)
+/* How many occupants [@at, @until) has; @until is brought down to where that changes. */
+static unsigned occupants(const struct space *sp, uint64_t at, uint64_t *until)
 {
-	struct arrivals *all = sp->arrivals;
-	int ret = 0;
+	unsigned n = 0;
 
-	for (unsigned i = 0; i < all->nr && !ret; i++) {
-		struct arrival *a = &all->v[i];
-		uint64_t from = MAX(a->start, start), to = MIN(a->end, end);
+	while (n < LAYERS && holds(sp, AREAS(n), at, until))
+		n++;
+	return n;
+}
 
-		if (!spared(a, start, end, batch))
-			continue;
-		ret = ivmap_move(&sp->map, from + SPACE_ASIDE, from, to - from);
-		if (a->aside)
-			arrival_placed(all, i, from, to);
-	}
-	return ret;
+/* Which occupant of [@at, @until) a REMAP from there is about. */
+static unsigned mover(const struct space *sp, uint64_t at, uint64_t *until)
+{
+	unsigned nr = occupants(sp, at, until), n = 0;
+
+	while (n + 1 < nr && holds(sp, MOVED(n), at, until))
+		n++;
+	return n;
+}
+
+static int set_identity(struct space *sp, uint64_t slot, uint64_t start, uint64_t end)
+{
+	return ivmap_set(&sp->map, slot + start, slot + end, start);
+}
+
+int reorder_area(struct space *sp, uint64_t start, uint64_t end)
+{
+	return set_identity(sp, AREAS(0), start, end);
 }
 
 int reorder_unmap(struct space *sp, uint64_t start, uint64_t end)
 {
-	int ret = shelter(sp, start, end, 0);
+	uint64_t len = end - start;
+	int ret = space_drop(sp, start, end);
 
-	if (!ret)
-		ret = space_drop(sp, start, end);
-	return ret ?: unshelter(sp, start, end, 0);
+	ret = ret ?: ivmap_clear(&sp->map, AREAS(0) + start, AREAS(0) + end);
+	ret = ret ?: ivmap_clear(&sp->map, MOVED(0) + start, MOVED(0) + end);
+	for (unsigned n = 1; !ret && n < LAYERS && first_in(sp, AREAS(n), start, end); n++) {
+		ret = ivmap_move(&sp->map, PAGES(n) + start, PAGES(n - 1) + start, len);
+		ret = ret ?: ivmap_move(&sp->map, AREAS(n) + start, AREAS(n - 1) + start, len);
+		ret = ret ?: ivmap_move(&sp->map, MOVED(n) + start, MOVED(n - 1) + start, len);
+	}
+	return ret;
 }
 
 int reorder_remove(struct space *sp, uint64_t start, uint64_t end)
 {
-	const struct arrivals *all = sp->arrivals;
+	int ret = 0;
 
-	/* Who discards memory knows of it: it is the arrival that is meant, wherever it is kept. */
-	for (unsigned i = 0; i < all->nr; i++) {
-		const struct arrival *a = &all->v[i];
-		uint64_t from = MAX(a->start, start), to = MIN(a->end, end);
-		int ret;
+	for (uint64_t at = start, until; at < end && !ret; at = until) {
+		unsigned nr;
 
-		if (!a->aside || !overlaps(a, start, end))
-			continue;
-		ret = space_drop(sp, from + SPACE_ASIDE, to + SPACE_ASIDE);
-		if (!ret && start < from)
-			ret = reorder_remove(sp, start, from);
-		if (!ret && to < end)
-			ret = reorder_remove(sp, to, end);
-		return ret;
+		until = end;
+		nr = occupants(sp, at, &until);
+		nr = nr ? nr - 1 : 0;
+		ret = space_drop(sp, PAGES(nr) + at, PAGES(nr) + until);
 	}
-	return space_drop(sp, start, end);
-}
-
-int reorder_remap(struct space *sp, uint64_t from, uint64_t to, uint64_t len, uint64_t batch)
-{
-	struct arrivals *all = sp->arrivals;
-	bool conflict;
-	int ret = shelter(sp, from, from + len, batch);
-
-	conflict = occupied(sp, to, to + len);
-	if (!ret)
-		ret = ivmap_move(&sp->map, from, conflict ? to + SPACE_ASIDE : to, len);
-	if (!ret)
-		ret = unshelter(sp, from, from + len, batch);
-	for (unsigned i = all->nr; i-- > 0;)
-		if (!all->v[i].aside && all->v[i].start >= to && all->v[i].end <= to + len)
-			forget_arrival(all, i);
-	note_arrival(all, (struct arrival){ to, to + len, batch, conflict });
 	return ret;
 }
 
-bool reorder_aside(const struct space *sp)
+/* A part of a REMAP: from the @who-th occupant of its place to where @nr are already. */
+static int remap_part(struct space *sp, unsigned who, uint64_t from, unsigned nr, uint64_t to, uint64_t len)
 {
-	const struct arrivals *all = sp->arrivals;
+	int ret = 0;
 
-	for (unsigned i = 0; i < all->nr; i++)
-		if (all->v[i].aside)
-			return true;
-	return false;
+	if (nr == LAYERS) {
+		ret = reorder_unmap(sp, to, to + len);
+		nr--;
+	}
+	ret = ret ?: set_identity(sp, AREAS(who), from, from + len); /* if it was not known: it has grown */
+	ret = ret ?: set_identity(sp, MOVED(who), from, from + len);
+	ret = ret ?: space_drop(sp, PAGES(nr) + to, PAGES(nr) + to + len);
+	ret = ret ?: ivmap_move(&sp->map, PAGES(who) + from, PAGES(nr) + to, len);
+	return ret ?: set_identity(sp, AREAS(nr), to, to + len);
 }
 
-bool reorder_unsure(const struct space *sp)
+int reorder_remap(struct space *sp, uint64_t from, uint64_t to, uint64_t len)
 {
-	return sp->arrivals->nr;
+	int ret = 0;
+
+	for (uint64_t done = 0, part; done < len && !ret; done += part) {
+		uint64_t from_end = from + len, to_end = to + len;
+		unsigned who = mover(sp, from + done, &from_end), nr = occupants(sp, to + done, &to_end);
+
+		part = MIN(from_end - from, to_end - to) - done;
+		ret = remap_part(sp, who, from + done, nr, to + done, part);
+	}
+	return ret;
+}
+
+bool reorder_unsettled(const struct space *sp)
+{
+	return sp->map.nr && sp->map.v[sp->map.nr - 1].start >= PAGES(1);
 }
 
 int reorder_settle(struct space *sp)
 {
-	struct arrivals *all = sp->arrivals;
+	const struct interval *iv;
 	int ret = 0;
 
-	for (unsigned i = 0; i < all->nr && !ret; i++) {
-		const struct arrival *a = &all->v[i];
+	while (!ret && (iv = first_in(sp, AREAS(1), 0, SPACE_SLOT(1))))
+		ret = reorder_unmap(sp, iv->start - AREAS(1), iv->end - AREAS(1));
+	return ret ?: ivmap_clear(&sp->map, PAGES(1), UINT64_MAX);
+}
 
-		if (!a->aside)
-			continue;
-		ret = space_drop(sp, a->start, a->end);
-		if (!ret)
-			ret = ivmap_move(&sp->map, a->start + SPACE_ASIDE, a->start, a->end - a->start);
+bool reorder_known(const struct space *sp, uint64_t addr, uint64_t *end)
+{
+	size_t i = ivmap_find(&sp->map, AREAS(0) + addr);
+
+	*end = 0;
+	if (i < sp->map.nr && sp->map.v[i].start <= AREAS(0) + addr) {
+		*end = sp->map.v[i].end - AREAS(0);
+		return true;
 	}
-	all->nr = 0;
+	if (i && sp->map.v[i - 1].start >= AREAS(0))
+		*end = sp->map.v[i - 1].end - AREAS(0);
+	return false;
+}
+
+int reorder_prune(struct space *sp, uint64_t (*area)(const struct space *sp, uint64_t start, uint64_t max))
+{
+	const struct interval *iv;
+	int ret = 0;
+
+	for (uint64_t at = 0; !ret && (iv = first_in(sp, AREAS(0), at, SPACE_SLOT(1)));) {
+		uint64_t end = iv->end - AREAS(0), len;
+
+		at = iv->start - AREAS(0);
+		while ((len = area(sp, at, end - at)))
+			at += len;
+		ret = ivmap_clear(&sp->map, AREAS(0) + at, AREAS(0) + end);
+		at = end;
+	}
 	return ret;
 }

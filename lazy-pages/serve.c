@@ -200,12 +200,12 @@ static int fill_fault(struct server *s, struct space *sp, uint64_t addr)
 	struct piece p, whole;
 	int ret;
 
-	if (reorder_aside(sp))
+	if (reorder_unsettled(sp))
 		return -EAGAIN;
 	sp->window = fault_window(s, sp, addr);
 	ret = space_around(sp, addr, sp->window, &p);
 	if (ret == -ENOENT)
-		return fill_zero(sp, addr);
+		return fill_zero(sp, addr) ?: events_touched(s, sp, addr);
 	if (ret == 0) {
 		fill_wake(sp, PAGE_DOWN(addr), PAGE_SIZE);
 		return 0;
@@ -256,6 +256,7 @@ static int settle(struct server *s)
 
 	s->looked = look ? now : s->looked;
 	s->unwatched = 0;
+	s->unsettled = false;
 	for (unsigned i = 0; i < s->nr_rows; i++) {
 		struct space *sp = s->spaces[i];
 		int ret = sp ? events_settle(s, sp) : 0;
@@ -267,6 +268,7 @@ static int settle(struct server *s)
 		if (!sp)
 			continue;
 		look_after(s, sp, look);
+		s->unsettled |= reorder_unsettled(sp);
 		if (sp->over)
 			process_gone(s, sp);
 		else if (sp->row->settled && !space_remaining(sp))
@@ -327,7 +329,7 @@ static int64_t patience(const struct server *s, uint64_t now)
 {
 	int64_t wait = -1;
 
-	if (s->nr_faults)
+	if (s->nr_faults || s->unsettled)
 		return SERVE_RETRY_NS;
 	if (s->spin_allowed && s->gap < BURST_GAP_NS && now < s->last_fault + SPIN_NS)
 		return 0;

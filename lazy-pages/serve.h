@@ -52,6 +52,7 @@ struct server {
 	bool wset_refused;     /* a working set is of no use, and that was said */
 	struct record *record; /* NULL: nobody wants it */
 	char inventory[4096];  /* path of the images' inventory.img */
+	bool unsettled;	       /* some space has events under way: look again soon */
 	struct fault *faults;  /* to be served */
 	size_t nr_faults, cap_faults;
 	struct job *jobs; /* all of them */
@@ -120,6 +121,12 @@ int events_read(struct server *s, struct space *sp);
 
 /** events_settle() - If no event is under way, trust the map. Return: 0, or -errno with a sentence */
 int events_settle(struct server *s, struct space *sp);
+
+/** events_touched() - A zero page was filled in at @addr: it is in an area, known or not. Return: as above */
+int events_touched(struct server *s, struct space *sp, uint64_t addr);
+
+/** events_note_areas() - All that will be is registered now. Return: as above */
+int events_note_areas(struct server *s, struct space *sp);
 
 /** events_replay() - Apply what a dead server had read and not applied. Return: 0, or -errno with a sentence */
 int events_replay(struct server *s);

@@ -221,9 +221,10 @@ static int take_process(struct server *s, unsigned place, pid_t pid, int uffd, p
 	return ret;
 }
 
-static void finished(struct server *s, unsigned place)
+static int finished(struct server *s, unsigned place)
 {
 	struct shared_session *ss = session(s, place);
+	int ret = 0;
 
 	ss->finished = 1;
 	ss->stats.finished_us = now_us();
@@ -231,11 +232,15 @@ static void finished(struct server *s, unsigned place)
 		s->sh->busy_since = ss->stats.finished_us;
 		serve_set_pace(s);
 	}
-	for (unsigned i = 0; i < s->nr_rows; i++)
-		if (s->sh->rows[i].session == (int32_t)place)
-			s->sh->rows[i].settled = s->sh->rows[i].live;
+	for (unsigned i = 0; i < s->nr_rows && !ret; i++) {
+		if (!s->sh->rows[i].live || s->sh->rows[i].session != (int32_t)place)
+			continue;
+		s->sh->rows[i].settled = 1;
+		ret = events_note_areas(s, s->spaces[i]);
+	}
 	diag_info(s->diag, "restore %u is through: %u processes, %lu pages to fill", ss->number, ss->processes,
 		  ss->stats.total);
+	return ret;
 }
 
 static int take_word(struct server *s, unsigned place, int word, pid_t pid, int uffd)
@@ -246,7 +251,7 @@ static int take_word(struct server *s, unsigned place, int word, pid_t pid, int 
 	if (!ret && word == RESTORE_PROCESS)
 		ret = take_process(s, place, pid, uffd, ss->rx.sender);
 	if (!ret && word == RESTORE_DONE)
-		finished(s, place);
+		ret = finished(s, place);
 	if (!ret)
 		restore_socket_recorded(&ss->rx);
 	return ret;

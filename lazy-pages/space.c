@@ -19,7 +19,6 @@ struct space_mem {
 	uint64_t commit;   /* number of the last event that is applied << 1 | which of the two maps is valid */
 	uint64_t nr_intervals[2];
 	uint64_t remaining;
-	struct arrivals arrivals[2];
 	/* then the bits, from the next page on the first map, and the second */
 };
 
@@ -44,7 +43,6 @@ static void use_valid_map(struct space *sp)
 	unsigned which = sp->mem->commit & 1;
 
 	sp->map = (struct ivmap){ map_at(sp, which), sp->mem->nr_intervals[which], sp->mem->cap };
-	sp->arrivals = &sp->mem->arrivals[which];
 }
 
 /* Return: false with errno set on failure */
@@ -125,15 +123,14 @@ static int space_fill_map(struct space *sp, struct diag *diag)
 		missing += run->nr_pages;
 	}
 	sp->mem->remaining = missing;
-	sp->mem->nr_intervals[0] = sp->map.nr;
-	shared_add(&sp->stats->total, missing);
 	return 0;
 }
 
 int space_open(struct space **out, struct shared_row *row, struct shared_stats *stats, struct source *src,
 	       struct diag *diag)
 {
-	struct space *sp = space_create(row, stats, src, src->map.nr_present, src->map.nr + SPACE_SPARE_INTERVALS);
+	struct space *sp =
+		space_create(row, stats, src, src->map.nr_present, src->map.nr + src->nr_areas + SPACE_SPARE_INTERVALS);
 	int ret;
 
 	if (!sp)
@@ -143,7 +140,7 @@ int space_open(struct space **out, struct shared_row *row, struct shared_stats *
 		space_close(sp);
 		return ret;
 	}
-	row->live = 1;
+	space_publish(sp);
 	*out = sp;
 	return 0;
 }
@@ -180,13 +177,16 @@ int space_fork(struct space **out, const struct space *parent, struct shared_row
 	memcpy(sp->there, parent->there, (sp->mem->nr_pages + 63) / 64 * 8);
 	memcpy(sp->map.v, parent->map.v, parent->map.nr * sizeof(*sp->map.v));
 	sp->map.nr = parent->map.nr;
-	sp->mem->nr_intervals[0] = sp->map.nr;
-	*sp->arrivals = *parent->arrivals;
 	sp->mem->remaining = parent->mem->remaining;
-	shared_add(&sp->stats->total, sp->mem->remaining);
-	row->live = 1;
 	*out = sp;
 	return 0;
+}
+
+void space_publish(struct space *sp)
+{
+	sp->mem->nr_intervals[sp->mem->commit & 1] = sp->map.nr;
+	shared_add(&sp->stats->total, sp->mem->remaining);
+	sp->row->live = 1;
 }
 
 static void close_held(int32_t *fd)
@@ -227,8 +227,6 @@ bool space_begin(struct space *sp, uint64_t serial)
 		return false;
 	memcpy(map_at(sp, other), sp->map.v, sp->map.nr * sizeof(*sp->map.v));
 	sp->map.v = map_at(sp, other);
-	sp->mem->arrivals[other] = *sp->arrivals;
-	sp->arrivals = &sp->mem->arrivals[other];
 	return true;
 }
 
@@ -336,7 +334,7 @@ uint64_t space_missing(const struct space *sp, uint64_t slot, uint64_t max)
 
 bool space_next(const struct space *sp, uint64_t from, uint64_t max, struct piece *out)
 {
-	for (size_t i = ivmap_find(&sp->map, from); i < sp->map.nr && sp->map.v[i].start < SPACE_ASIDE; i++) {
+	for (size_t i = ivmap_find(&sp->map, from); i < sp->map.nr && sp->map.v[i].start < SPACE_SLOT(1); i++) {
 		const struct interval *iv = &sp->map.v[i];
 
 		for (uint64_t at = MAX(from, iv->start); at < iv->end;) {

@@ -24,19 +24,10 @@
 
 struct space_mem; /* the memfd's layout */
 
-/* A range that something was moved to, while it is not sure that all events from before have come; see reorder.c. */
-struct arrival {
-	uint64_t start, end;
-	uint64_t batch; /* the read() that told of it */
-	bool aside;	/* something else still is, or was, in its place: it is at SPACE_ASIDE + start */
-};
+/* The map's other slots, each as large as an address space: what reorder.c knows beyond what is missing. */
+#define SPACE_SLOT(n) ((uint64_t)(n) << 57)
 
-struct arrivals {
-	struct arrival v[64];
-	unsigned nr;
-};
-
-#define SPACE_ASIDE (1ULL << 63) /* no process has such addresses: for what waits for its place */
+#define SPACE_MAX_TAILS 16
 
 struct space {
 	struct shared_row *row;
@@ -45,14 +36,15 @@ struct space {
 	struct space_mem *mem;
 	size_t mem_len;
 	struct ivmap map;
-	struct arrivals *arrivals; /* changes with the map */
-	uint64_t *there;	   /* bits by page number in the store */
+	uint64_t *there; /* bits by page number in the store */
 	struct gate gate;
-	unsigned in_flight; /* jobs that workers have */
-	bool over;	    /* the process is gone or has all: retire when nothing is in flight */
-	uint64_t cursor;    /* where the drain goes on */
-	uint64_t expected;  /* a fault here goes on with the last one */
-	uint64_t window;    /* pages to fill around a fault */
+	unsigned in_flight;		/* jobs that workers have */
+	bool over;			/* the process is gone or has all: retire when nothing is in flight */
+	uint64_t cursor;		/* where the drain goes on */
+	uint64_t expected;		/* a fault here goes on with the last one */
+	uint64_t window;		/* pages to fill around a fault */
+	uint64_t tail[SPACE_MAX_TAILS]; /* ends of what has moved, to see whether it has grown */
+	unsigned nr_tails;
 };
 
 /* Pages that are missing, together in one run: what a job is about. */
@@ -76,8 +68,17 @@ int space_open(struct space **out, struct shared_row *row, struct shared_stats *
 int space_adopt(struct space **out, struct shared_row *row, struct shared_stats *stats, struct source *src,
 		struct diag *diag);
 
-/** space_fork() - The space of a child: what the parent lacks it lacks too. Return: 0, or -errno with a sentence */
+/**
+ * space_fork() - The space of a child: what the parent lacks it lacks too
+ *
+ * A successor knows of it when space_publish() says so.
+ *
+ * Return: 0, or -errno with a sentence
+ */
 int space_fork(struct space **out, const struct space *parent, struct shared_row *row, struct diag *diag);
+
+/** space_publish() - The map is as it should be: let a successor find the space */
+void space_publish(struct space *sp);
 
 /** space_close() - Forget a space, close its descriptors and free its row; takes NULL */
 void space_close(struct space *sp);

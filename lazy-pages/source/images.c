@@ -56,6 +56,8 @@ int source_open_images(struct image_dir *dir, pid_t pid, struct source **out, st
 		return ret;
 	}
 	ret = page_store_open(dir, &is->src.map, &is->store, diag);
+	if (!ret)
+		ret = source_read_areas(&is->src, dir, pid, diag);
 	if (ret) {
 		image_source_close(&is->src);
 		return ret;

@@ -1,8 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "lazy-pages/source/source.h"
 
+#include <errno.h>
+#include <stdlib.h>
+
+#include "images/proto/all.h"
+
+/* In vma_entry.status. */
+#define VMA_VSYSCALL (1u << 2) /* the kernel's, at the very end of the address space */
+#define VMA_ANON_PRIVATE (1u << 9)
+
+int source_read_areas(struct source *src, struct image_dir *dir, pid_t pid, struct diag *diag)
+{
+	MmEntry *mm;
+	int ret;
+
+	if (!image_exists(dir, IMG_MM, (uint64_t)pid))
+		return 0;
+	ret = image_read_one(dir, IMG_MM, (uint64_t)pid, &mm, diag);
+	if (ret)
+		return ret;
+	src->areas = calloc(mm->n_vmas + 1, sizeof(*src->areas));
+	for (size_t i = 0; src->areas && i < mm->n_vmas; i++) {
+		const VmaEntry *v = mm->vmas[i];
+
+		if (v->status & VMA_ANON_PRIVATE && !(v->status & VMA_VSYSCALL) && v->start < v->end)
+			src->areas[src->nr_areas++] = (struct source_area){ v->start, v->end };
+	}
+	image_free(mm);
+	return src->areas ? 0 : diag_fail(diag, ENOMEM, "out of memory for the areas of process %d", pid);
+}
+
 void source_put(struct source *src)
 {
-	if (src && !--src->refs)
-		src->ops->close(src);
+	if (!src || --src->refs)
+		return;
+	free(src->areas);
+	src->ops->close(src);
 }

@@ -27,9 +27,15 @@ struct source_ops {
 	void (*close)(struct source *src);
 };
 
+struct source_area {
+	uint64_t start, end;
+};
+
 struct source {
 	const struct source_ops *ops;
 	struct pagemap map;
+	struct source_area *areas; /* private anonymous memory: what the restore may have registered */
+	size_t nr_areas;
 	unsigned refs; /* spaces that use it; the owner thread's */
 };
 
@@ -42,6 +48,13 @@ struct source {
  * Return: 0, or -errno with a sentence in @diag
  */
 int source_open_images(struct image_dir *dir, pid_t pid, struct source **out, struct diag *diag);
+
+/**
+ * source_read_areas() - Fill @src's areas from the mm image of a process; without the image there are none
+ *
+ * Return: 0, or -errno with a sentence in @diag
+ */
+int source_read_areas(struct source *src, struct image_dir *dir, pid_t pid, struct diag *diag);
 
 /** source_put() - Drop a reference, and close the source with the last one; takes NULL */
 void source_put(struct source *src);

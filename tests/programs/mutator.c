@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* modes: plain eager lazy*10 replayed*10 */
+/* modes: plain eager lazy*50 replayed*10 */
 /* timeout: 300 */
-/* Ten rounds in a check; ROUNDS=50 shows what docs/design.md calls a known defect. */
 /*
  * Four threads that touch, write, madvise(DONTNEED), mremap, munmap and fork at random, all the time: before the dump
  * (there without forks), and after the restore while the memory arrives. Every word is known: a page holds either zeros

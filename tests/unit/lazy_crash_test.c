@@ -297,7 +297,7 @@ static void round_of(struct rig *r, struct run *run, enum victim victim)
 
 static void rounds(struct rig *r, enum victim victim)
 {
-	unsigned nr = (unsigned)atoi(getenv("LAZY_ROUNDS") ?: "2"), first = (unsigned)atoi(getenv("LAZY_SEED") ?: "1");
+	unsigned nr = (unsigned)atoi(getenv("LAZY_ROUNDS") ?: "5"), first = (unsigned)atoi(getenv("LAZY_SEED") ?: "1");
 
 	rig_need_uffd();
 	for (unsigned i = 0; i < nr; i++) {
