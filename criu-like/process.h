@@ -163,6 +163,8 @@ struct restore_options {
 	bool any_mode;	/* files may have other permissions than at the dump */
 	bool no_verify; /* take pages without comparing their checksums */
 	const char *stats_file;
+	bool page_server;		/* with lazy: pages come from one */
+	struct net_options net;		/* where it is */
 	const struct action_hook *hook; /* NULL: nobody is told */
 	struct lazy_modes modes;	/* of the server that --lazy-pages starts */
 };

@@ -80,6 +80,8 @@ static int stage_server(struct restore *r)
 					  .stats_file = r->opt->stats_file,
 					  .no_verify = r->opt->no_verify,
 					  .modes = r->opt->modes,
+					  .page_server = r->opt->page_server,
+					  .net = r->opt->net,
 					  .status_fd = -1 };
 	int ret;
 
@@ -91,7 +93,7 @@ static int stage_server(struct restore *r)
 		if (ret)
 			return ret;
 		r->lazy_conn = restore_socket_connect(r->opt->work_dir, r->diag);
-	} else if (r->lazy_conn >= 0 && lazy_modes_given(&r->opt->modes)) {
+	} else if (r->lazy_conn >= 0 && (r->opt->page_server || lazy_modes_given(&r->opt->modes))) {
 		return diag_fail(
 			r->diag, EBUSY,
 			"a lazy-pages server listens in %s already, so its options cannot be chosen here: give "

@@ -32,12 +32,14 @@ static void job_back(struct server *s, struct job *job)
 	s->busy_jobs--;
 	if (job->result == -ESRCH)
 		sp->over = true;
-	else if (job->lane == SHARED_DRAIN)
+	else if (job->lane == SHARED_DRAIN && !job->delivery)
 		drain_job_back(s, job);
 	else if (job->result == -EAGAIN && s->replays[sp->row - s->sh->rows])
 		s->replays[sp->row - s->sh->rows]->again = true;
 	if (job->result == -EAGAIN) /* the event's system call wants the CPU before it makes sense to try again */
 		s->feed_after = serve_now() + SERVE_RETRY_NS;
+	if (job->delivery)
+		fetch_job_back(s, job);
 	job->sp = NULL;
 	job->next = s->idle_jobs;
 	s->idle_jobs = job;

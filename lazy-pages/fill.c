@@ -121,11 +121,7 @@ static int64_t copy_once(const struct space *sp, uint64_t dst, const void *src, 
 	return copy.copy > 0 ? copy.copy : -errno;
 }
 
-/*
- * The page's content cannot be had. Never let the process read zeros there. Several threads may find it at once: the
- * one that marks it says so.
- */
-static int fill_bad(struct filler *f, struct space *sp, const struct piece *p, int error, const char *why)
+int fill_bad(struct filler *f, struct space *sp, const struct piece *p, int error, const char *why)
 {
 	int ret = fill_poison(sp->row->uffd, p->dst, PAGE_SIZE);
 	const char *then = "it gets SIGBUS when it touches it";
@@ -147,6 +143,8 @@ static void advance(struct piece *p, uint64_t nr)
 	p->dst += nr * PAGE_SIZE;
 	p->skip += nr;
 	p->nr -= nr;
+	if (p->data)
+		p->data += nr * PAGE_SIZE;
 }
 
 /*
@@ -212,7 +210,8 @@ int fill_piece(struct filler *f, struct space *sp, struct piece *p, uint32_t ope
 			return -ECANCELED;
 		want = space_missing(sp, p->run->index + p->skip, MIN(p->nr, step));
 		diag_init(&own, -1, DIAG_ERROR);
-		error = sp->src->ops->read(sp->src, p->run, p->skip, want, f->buf, &data, &own);
+		data = p->data;
+		error = data ? 0 : sp->src->ops->read(sp->src, p->run, p->skip, want, f->buf, &data, &own);
 		if (error && want > 1) { /* find the page that is bad */
 			step = want / 2;
 			continue;

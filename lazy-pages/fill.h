@@ -41,6 +41,16 @@ int fill_piece(struct filler *f, struct space *sp, struct piece *p, uint32_t ope
 	       enum shared_lane lane);
 
 /**
+ * fill_bad() - The content of the first page of @p cannot be had: never let the process read zeros there
+ * @error: -errno, and @why in words
+ *
+ * Several threads may find it at once: the one that marks it says so.
+ *
+ * Return: 0, -EAGAIN or -ESRCH
+ */
+int fill_bad(struct filler *f, struct space *sp, const struct piece *p, int error, const char *why);
+
+/**
  * fill_zero() - A zero page at @addr, and wake who waits for it
  *
  * Return: 0, -EAGAIN or -ESRCH

@@ -62,7 +62,8 @@ static int poison_space(const struct lazy_options *opt, struct shared *sh, struc
 	if (ret)
 		return ret;
 	image_dir_trust_pages(dir); /* only which pages there are matters */
-	ret = source_open_images(dir, row->image_pid, &src, diag);
+	ret = opt->page_server ? source_open_network(dir, row->image_pid, &src, diag)
+			       : source_open_images(dir, row->image_pid, &src, diag);
 	if (!ret) {
 		ret = space_adopt(&sp, row, &sh->sessions[row->session].stats, src, diag);
 		if (!ret)

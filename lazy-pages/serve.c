@@ -77,7 +77,7 @@ static void start_replay(struct server *s, struct space *sp, unsigned row)
 	struct diag own;
 	int ret;
 
-	if (!sp->row->pid)
+	if (!sp->row->pid || s->opt->network)
 		return;
 	diag_init(&own, -1, DIAG_ERROR);
 	ret = replay_new(&s->replays[row], s->dir, sp, &own);
@@ -210,6 +210,8 @@ static int fill_fault(struct server *s, struct space *sp, uint64_t addr)
 		fill_wake(sp, PAGE_DOWN(addr), PAGE_SIZE);
 		return 0;
 	}
+	if (s->opt->network)
+		return fetch_fault(s, sp, &p, addr);
 	whole = p;
 	ret = fill_piece(&s->filler, sp, &p, 0, false, SHARED_FAULT);
 	record_fault(s->record, sp, &whole, whole.nr - p.nr);
@@ -218,11 +220,12 @@ static int fill_fault(struct server *s, struct space *sp, uint64_t addr)
 	return ret;
 }
 
-/* Serve the faults that are queued; those that meet an unread event stay. */
+/* Serve the faults that are queued; those that meet an unread event stay, and those whose pages have yet to come. */
 static void serve_faults(struct server *s)
 {
 	size_t kept = 0, nr = s->nr_faults;
 
+	s->nr_waiting = 0;
 	for (size_t i = 0; i < nr && s->nr_faults; i++) {
 		struct fault f = s->faults[i];
 		uint64_t now;
@@ -232,7 +235,8 @@ static void serve_faults(struct server *s)
 			s->burst = 0;
 		ret = f.sp->over ? 0 : fill_fault(s, f.sp, f.addr);
 
-		if (ret == -EAGAIN) {
+		if (ret == -EAGAIN || ret == -EINPROGRESS) {
+			s->nr_waiting += ret == -EINPROGRESS;
 			s->faults[kept++] = f;
 			continue;
 		}
@@ -320,6 +324,9 @@ static int dispatch(struct server *s, uint64_t data)
 		return session_receive(s, (uint32_t)data);
 	case WATCH_SIGNAL:
 		return on_signal(s);
+	case WATCH_NETWORK:
+		fetch_collect(s);
+		return 0;
 	}
 	return 0;
 }
@@ -329,7 +336,7 @@ static int64_t patience(const struct server *s, uint64_t now)
 {
 	int64_t wait = -1;
 
-	if (s->nr_faults || s->unsettled)
+	if (s->nr_faults > s->nr_waiting || s->unsettled)
 		return SERVE_RETRY_NS;
 	if (s->spin_allowed && s->gap < BURST_GAP_NS && now < s->last_fault + SPIN_NS)
 		return 0;
@@ -369,7 +376,7 @@ static int loop(struct server *s)
 			ret = dispatch(s, ev[i].data.u64);
 		serve_faults(s);
 		if (!ret)
-			ret = drain_run(s);
+			ret = s->opt->network ? fetch_run(s) : drain_run(s);
 		if (s->opt->progress && now_us() >= s->drawn + PROGRESS_NS / 1000) {
 			stats_progress(s->sh, false);
 			s->drawn = now_us();
@@ -451,7 +458,8 @@ int serve_source(struct server *s, pid_t image_pid, struct source **out)
 		}
 	if (grow(&s->sources, s->nr_sources, &s->cap_sources, sizeof(*s->sources)))
 		return diag_fail(s->diag, ENOMEM, "out of memory for the pages of process %d", image_pid);
-	ret = source_open_images(s->dir, image_pid, out, s->diag);
+	ret = s->opt->page_server ? source_open_network(s->dir, image_pid, out, s->diag)
+				  : source_open_images(s->dir, image_pid, out, s->diag);
 	if (!ret)
 		s->sources[s->nr_sources++] = (struct known_source){ image_pid, *out };
 	return ret;
@@ -510,6 +518,8 @@ static int serve_start(struct server *s)
 	be_prompt();
 	snprintf(s->inventory, sizeof(s->inventory), "%s/inventory.img", s->opt->images_dir);
 	ret = own_descriptors(s);
+	if (!ret && s->opt->network)
+		ret = fetch_start(s);
 	if (!ret)
 		ret = adopt(s);
 	return ret ?: session_adopt(s);
@@ -547,6 +557,8 @@ int serve(const struct lazy_options *opt, struct shared *sh, struct diag *diag)
 	ret = serve_start(s);
 	if (!ret)
 		ret = loop(s);
+	if (!ret && opt->network)
+		fetch_finish(s);
 	if (opt->progress)
 		stats_progress(sh, true);
 	if (!ret) /* else the caller ends the processes: nothing may be closed before */

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lazy-pages/fetch.h"
 #include "lazy-pages/pace.h"
 #include "lazy-pages/record.h"
 #include "lazy-pages/replay.h"
@@ -15,8 +16,8 @@
 #define SERVE_RETRY_NS 20000 /* after that, try again what an event has stopped */
 
 /*
- * The owner thread's context: everything that one server has. Only serve.c, drain.c, events.c and session.c look
- * inside.
+ * The owner thread's context: everything that one server has. Only serve.c, drain.c, fetch.c, events.c and session.c
+ * look inside.
  */
 
 struct fault {
@@ -55,7 +56,8 @@ struct server {
 	bool unsettled;	       /* some space has events under way: look again soon */
 	struct fault *faults;  /* to be served */
 	size_t nr_faults, cap_faults;
-	struct job *jobs; /* all of them */
+	size_t nr_waiting; /* of them, for pages that come over the network */
+	struct job *jobs;  /* all of them */
 	struct job *idle_jobs;
 	unsigned nr_jobs, busy_jobs;
 	struct space *focus; /* where the last fault was: the drain goes on there */
@@ -63,6 +65,7 @@ struct server {
 	uint64_t burst;	     /* faults since the last pause */
 	uint64_t gap;	     /* ns between faults, smoothed */
 	struct pace pace;
+	struct fetch fetch;  /* with opt->network */
 	uint64_t held;	     /* ns: the drain stands still until then; 0: it does not */
 	uint64_t feed_after; /* ns: no drain before */
 	unsigned unwatched;  /* spaces whose end nothing announces */
@@ -71,7 +74,7 @@ struct server {
 };
 
 /* What an epoll event is about; the row's number is in the low half. */
-enum watch { WATCH_LISTEN, WATCH_CONN, WATCH_UFFD, WATCH_PIDFD, WATCH_WORKERS, WATCH_SIGNAL };
+enum watch { WATCH_LISTEN, WATCH_CONN, WATCH_UFFD, WATCH_PIDFD, WATCH_WORKERS, WATCH_SIGNAL, WATCH_NETWORK };
 
 /**
  * serve() - Take the processes of one restore, or with --keep-serving of any number, and fill them until nothing is

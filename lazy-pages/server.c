@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -14,6 +15,7 @@
 #include "common/util.h"
 #include "lazy-pages/guardian.h"
 #include "lazy-pages/record.h"
+#include "lazy-pages/source/network.h"
 #include "lazy-pages/stats.h"
 
 /*
@@ -85,20 +87,31 @@ static int service(const struct lazy_options *opt, struct shared *sh, struct dia
 	return ret ?: stats ?: record;
 }
 
-/* In the background: keep the log and the socket, give back all else that the caller had open. */
-static void detach_files(struct shared *sh, struct diag *diag)
+static int compare_fds(const void *a, const void *b)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC), low, high;
+	return *(const int *)a - *(const int *)b;
+}
+
+/* In the background: keep the log and the connections, give back all else that the caller had open. */
+static void detach_files(const struct lazy_options *opt, struct shared *sh, struct diag *diag)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), keep[3], after = STDERR_FILENO;
 
 	if (diag->fd >= 0 && diag->fd <= STDERR_FILENO)
 		diag->fd = fcntl(diag->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	for (int fd = 0; fd <= STDERR_FILENO; fd++)
 		dup2(null, fd);
-	low = MIN(sh->listen_fd, MAX(diag->fd, STDERR_FILENO));
-	high = MAX(sh->listen_fd, diag->fd);
-	close_range(STDERR_FILENO + 1, (unsigned)low - 1, 0);
-	close_range((unsigned)low + 1, (unsigned)high - 1, 0);
-	close_range((unsigned)high + 1, ~0U, 0);
+	keep[0] = sh->listen_fd;
+	keep[1] = diag->fd;
+	keep[2] = opt->network ? network_link_fd(opt->network) : -1;
+	qsort(keep, ARRAY_SIZE(keep), sizeof(keep[0]), compare_fds);
+	for (size_t i = 0; i < ARRAY_SIZE(keep); i++) {
+		if (keep[i] <= after)
+			continue;
+		close_range((unsigned)after + 1, (unsigned)keep[i] - 1, 0);
+		after = keep[i];
+	}
+	close_range((unsigned)after + 1, ~0U, 0);
 }
 
 /* Fork the service off twice, so that it is nobody's child. Return: 0 in the caller once it is on its way. */
@@ -132,7 +145,7 @@ static int background(const struct lazy_options *opt, struct shared *sh, struct 
 	tell_status(opt, diag);
 	if (write(its, "", 1) != 1)
 		_exit(1);
-	detach_files(sh, diag);
+	detach_files(opt, sh, diag);
 	_exit(service(opt, sh, diag) ? 1 : 0);
 }
 
@@ -152,8 +165,11 @@ static int start(const struct lazy_options *given, bool daemon, struct diag *dia
 		opt.workers = (unsigned)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1);
 	opt.workers = MIN(opt.workers, WORKERS_MAX);
 	guardian_block_signals(&signals);
-	sh->listen_fd = restore_socket_listen(opt.work_dir, diag);
-	ret = sh->listen_fd < 0 ? sh->listen_fd : 0;
+	ret = opt.page_server ? network_connect(&given->net, &opt.network, diag) : 0;
+	if (!ret) {
+		sh->listen_fd = restore_socket_listen(opt.work_dir, diag);
+		ret = MIN(sh->listen_fd, 0);
+	}
 	if (!ret && daemon) {
 		ret = background(&opt, sh, diag);
 		close(sh->listen_fd);
@@ -164,6 +180,7 @@ static int start(const struct lazy_options *given, bool daemon, struct diag *dia
 			ret = service(&opt, sh, diag);
 		}
 	}
+	network_close(opt.network);
 	sigprocmask(SIG_SETMASK, &signals, NULL);
 	munmap(sh, sizeof(*sh));
 	return ret;

@@ -6,8 +6,11 @@
 
 #include "common/diag.h"
 #include "lazy-pages/modes.h"
+#include "lazy-pages/net/link.h"
 
 /* What `thaw lazy-pages` was asked for. All strings are the caller's. */
+struct network;
+
 struct lazy_options {
 	const char *images_dir;
 	const char *work_dir;	/* where the socket, and relative pidfile and stats_file, are; NULL: images_dir */
@@ -19,8 +22,11 @@ struct lazy_options {
 	bool progress;		/* a progress bar on standard error */
 	bool no_verify;		/* take pages without comparing their checksums */
 	struct lazy_modes modes;
-	bool keep_serving; /* any number of restores, until SIGTERM; then what was taken is still filled */
-	bool summary;	   /* say at the end, on standard output, what was filled and what is gone */
+	bool keep_serving;	 /* any number of restores, until SIGTERM; then what was taken is still filled */
+	bool page_server;	 /* pages come from one */
+	struct net_options net;	 /* where it is */
+	struct network *network; /* the connection to it; lazy_server_run() and lazy_server_start() set it */
+	bool summary;		 /* say at the end, on standard output, what was filled and what is gone */
 };
 
 /**

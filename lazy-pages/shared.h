@@ -93,6 +93,7 @@ struct shared_record {
 struct shared {
 	int32_t listen_fd;		 /* -1: closed */
 	uint32_t ending;		 /* somebody has asked the service to end */
+	uint32_t network_used;		 /* a server has used the connection to the page server */
 	uint32_t hurry;			 /* a signal wants it to end: drain at full speed */
 	uint32_t nr_places;		 /* in sessions, that were ever used */
 	uint32_t nr_sessions;		 /* that there were */

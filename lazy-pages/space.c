@@ -114,7 +114,11 @@ static int space_fill_map(struct space *sp, struct diag *diag)
 					 "server cannot read; restore without --lazy-pages",
 					 sp->row->image_pid, run->vaddr);
 		if (!(run->flags & PE_PRESENT))
-			continue;
+			return diag_fail(
+				diag, ENOTSUP,
+				"the pages of process %d at 0x%lx are not in these images: the dump kept them to "
+				"serve them; use --page-server with its address and port",
+				sp->row->image_pid, run->vaddr);
 		if (ivmap_set(&sp->map, run->vaddr, end, run->vaddr))
 			return diag_fail(diag, EPROTO, "the pagemap of process %d has too many runs",
 					 sp->row->image_pid);
@@ -283,6 +287,7 @@ static void space_piece(const struct space *sp, const struct interval *iv, uint6
 	out->run = space_run(sp, at);
 	out->skip = (at - out->run->vaddr) / PAGE_SIZE;
 	out->nr = MIN(out->run->nr_pages - out->skip, (iv->end - from) / PAGE_SIZE);
+	out->data = NULL;
 }
 
 int space_drop(struct space *sp, uint64_t start, uint64_t end)
@@ -373,4 +378,40 @@ int space_around(const struct space *sp, uint64_t addr, uint64_t window, struct 
 	out->dst -= before * PAGE_SIZE;
 	out->skip -= before;
 	return 1;
+}
+
+/* The interval that leads to image address @at, most likely at the same address; NULL: none does. */
+static const struct interval *interval_to(const struct space *sp, uint64_t at)
+{
+	size_t i = ivmap_find(&sp->map, at);
+
+	if (i < sp->map.nr && sp->map.v[i].start <= at && sp->map.v[i].val == sp->map.v[i].start)
+		return &sp->map.v[i];
+	for (i = 0; i < sp->map.nr && sp->map.v[i].start < SPACE_SLOT(1); i++) {
+		const struct interval *iv = &sp->map.v[i];
+
+		if (at >= iv->val && at - iv->val < iv->end - iv->start)
+			return iv;
+	}
+	return NULL;
+}
+
+bool space_of_pages(const struct space *sp, uint64_t slot, uint64_t max, struct piece *out)
+{
+	uint64_t end = slot + max;
+
+	while ((slot += space_there(sp, slot, end - slot)) < end) {
+		const struct page_run *run = pagemap_find_page(&sp->src->map, slot);
+		uint64_t at = run->vaddr + (slot - run->index) * PAGE_SIZE;
+		const struct interval *iv = interval_to(sp, at);
+
+		if (!iv) {
+			slot++;
+			continue;
+		}
+		space_piece(sp, iv, iv->start + (at - iv->val), out);
+		out->nr = space_missing(sp, slot, MIN(out->nr, end - slot));
+		return true;
+	}
+	return false;
 }

@@ -51,7 +51,8 @@ struct space {
 struct piece {
 	uint64_t dst; /* address in the process */
 	const struct page_run *run;
-	uint64_t skip, nr; /* pages of the run */
+	uint64_t skip, nr;   /* pages of the run */
+	const uint8_t *data; /* what they hold; NULL: the source is asked */
 };
 
 /**
@@ -128,6 +129,14 @@ bool space_next(const struct space *sp, uint64_t from, uint64_t max, struct piec
  * Return: 1 with @out set, 0 when the page is there already, -ENOENT when the images have no such page (it is zero)
  */
 int space_around(const struct space *sp, uint64_t addr, uint64_t window, struct piece *out);
+
+/**
+ * space_of_pages() - Where missing pages of the store belong now
+ * @slot, @max: pages [@slot, @slot + @max) of the store
+ *
+ * Return: whether any of them is missing and has an address; @out is set to the first ones, which lie together
+ */
+bool space_of_pages(const struct space *sp, uint64_t slot, uint64_t max, struct piece *out);
 
 /** space_there() - How many pages from @slot on, at most @max, are there (any thread) */
 uint64_t space_there(const struct space *sp, uint64_t slot, uint64_t max);

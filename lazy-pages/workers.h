@@ -21,7 +21,8 @@ struct job {
 	uint64_t start, end; /* addresses, as it was handed out: the owner's */
 	uint32_t opening;
 	enum shared_lane lane;
-	int result; /* as fill_piece() */
+	int result;		   /* as fill_piece() */
+	struct delivery *delivery; /* what the pages lie in, if they came over the network */
 	struct job *next;
 };
 

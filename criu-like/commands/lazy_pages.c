@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <stdio.h>
 #include <unistd.h>
 
 #include "common/util.h"
 #include "criu-like/commands/lazy_modes.h"
-#include "criu-like/commands/options.h"
+#include "criu-like/commands/net_rows.h"
 #include "lazy-pages/server.h"
 
 #define AT(member) offsetof(struct lazy_options, member)
@@ -19,6 +20,8 @@ static const struct command_option options[] = {
 	{ OPTION_FLAG, 0, "keep-serving", AT(keep_serving), NULL, "serve any number of restores, until SIGTERM", 0, 0 },
 	{ OPTION_FLAG, 0, "no-verify", AT(no_verify), NULL, "take pages without comparing their checksums", 0, 0 },
 	LAZY_MODE_OPTIONS(AT(modes)),
+	{ OPTION_FLAG, 0, "page-server", AT(page_server), NULL, "pages come from a page server", 0, 0 },
+	NET_ROWS(AT(net)),
 };
 
 static const struct command_usage usage = {
@@ -38,6 +41,12 @@ int cmd_lazy_pages(int argc, char **argv)
 		return ret == 2 ? 0 : 1;
 	if (command_lazy_modes(argv[0], &opt.modes, true))
 		return 1;
+	if (command_page_server(argv[0], opt.page_server, &opt.net, &opt.modes))
+		return 1;
+	if (opt.page_server && opt.keep_serving) {
+		fprintf(stderr, "thaw lazy-pages: --page-server is for one restore; start a server for each\n");
+		return 1;
+	}
 	opt.progress = !opt.daemon && isatty(STDERR_FILENO);
 	if (command_log(&log, opt.work_dir ? opt.work_dir : opt.images_dir, &diag) < 0)
 		return 1;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <stdio.h>
+
 #include "common/util.h"
 #include "criu-like/commands/lazy_modes.h"
-#include "criu-like/commands/options.h"
+#include "criu-like/commands/net_rows.h"
 #include "criu-like/restore.h"
 
 #define AT(member) offsetof(struct restore_options, member)
@@ -14,6 +16,9 @@ static const struct command_option options[] = {
 	{ OPTION_FLAG, 'S', "restore-sibling", AT(sibling), NULL, "make the root a child of this command's parent", 0,
 	  0 },
 	{ OPTION_FLAG, 0, "lazy-pages", AT(lazy), NULL, "let the tree run before its memory has arrived", 0, 0 },
+	{ OPTION_FLAG, 0, "page-server", AT(page_server), NULL, "with --lazy-pages: memory comes from a page server", 0,
+	  0 },
+	NET_ROWS(AT(net)),
 	{ OPTION_TEXT, 0, "stats", AT(stats_file), "FILE", "with --lazy-pages: figures of the server, JSON", 0, 0 },
 	{ OPTION_FLAG, 0, "no-verify", AT(no_verify), NULL, "take pages without comparing their checksums", 0, 0 },
 	LAZY_MODE_OPTIONS(AT(modes)),
@@ -46,6 +51,12 @@ int call_restore(int argc, char **argv, struct command_call *call)
 
 	if (ret)
 		return ret == 2 ? 0 : 1;
+	if (opt.page_server && !opt.lazy) {
+		fprintf(stderr, "thaw restore: --page-server needs --lazy-pages\n");
+		return 1;
+	}
+	if (command_page_server(argv[0], opt.page_server, &opt.net, &opt.modes))
+		return 1;
 	if (command_network_lock(opt.network_lock) || command_lazy_modes(argv[0], &opt.modes, opt.lazy))
 		return 1;
 	if (!opt.work_dir)

@@ -210,12 +210,19 @@ int link_receive(struct link *l, void *buf, size_t len)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return -errno;
+			return errno == EAGAIN ? -ETIMEDOUT : -errno;
 		if (n == 0)
 			return got ? -ECONNRESET : -ENODATA;
 		got += (size_t)n;
 	}
 	return 0;
+}
+
+void link_patience(struct link *l, unsigned seconds)
+{
+	const struct timeval tv = { .tv_sec = seconds };
+
+	setsockopt(l->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
 }
 
 void link_shut(struct link *l)

@@ -55,6 +55,9 @@ int link_send(struct link *l, struct iovec *iov, size_t nr);
  */
 int link_receive(struct link *l, void *buf, size_t len);
 
+/** link_patience() - From now on a link_receive() that gets nothing for so long fails with -ETIMEDOUT */
+void link_patience(struct link *l, unsigned seconds);
+
 /** link_shut() - Make all calls of other threads on it return. It stays open */
 void link_shut(struct link *l);
 

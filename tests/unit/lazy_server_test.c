@@ -21,7 +21,7 @@ static void run(struct rig *r, int (*body)(void *arg), int want)
 	r->pages = PAGES;
 	r->map.pages_id = 1;
 	assert_int_equal(pagemap_append(&r->map, RIG_BASE, 3000, PE_PRESENT | PE_LAZY), 0);
-	assert_int_equal(pagemap_append(&r->map, RIG_BASE + 3000 * PAGE_SIZE, 500, PE_LAZY), 0);
+	assert_int_equal(pagemap_append(&r->map, RIG_BASE + 3000 * PAGE_SIZE, 500, 0), 0);
 	rig_child(r, body, NULL);
 	rig_write_images(r);
 	rig_serve(r);
