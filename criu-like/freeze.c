@@ -5,11 +5,16 @@
  * All threads of a process are seized and interrupted first and reaped afterwards, so that their stops overlap. A
  * thread may start another one until it has stopped; so the list of threads is read again until it holds nothing new.
  * The children of a process are final when all its threads stand still.
+ *
+ * A thread that executes a program ends all others of its process, waits until they are gone, and goes by the main
+ * thread's number then. While it waits, PTRACE_SEIZE of another one would wait for it, and those that have been seized
+ * before are gone only when their tracer has taken their ends. So these are taken by a signal handler meanwhile.
  */
 #include "criu-like/freeze.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,11 +22,16 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/util.h"
 
 #define TRIES 100 /* a process that executes programs faster than that cannot be caught */
+
+#define TICK_SIGNAL SIGVTALRM
+#define TICK_NS (10 * 1000 * 1000)
 
 int dump_interrupted(struct dump *d)
 {
@@ -36,16 +46,24 @@ int dump_interrupted(struct dump *d)
 	return 0;
 }
 
+static pid_t tracer_of(const struct process *p, pid_t tid)
+{
+	struct proc_status now;
+	char path[48];
+	pid_t tracer;
+
+	snprintf(path, sizeof(path), "task/%d/status", tid);
+	if (proc_read_status(p->proc_fd, path, &now))
+		return 0;
+	tracer = now.tracer;
+	proc_status_free(&now);
+	return tracer;
+}
+
 static int seize_failed(struct dump *d, const struct process *p, pid_t tid, int err)
 {
-	_cleanup_free_ char *status = NULL;
-	struct proc_status now;
-	pid_t tracer = 0;
+	pid_t tracer = tracer_of(p, tid);
 
-	if (!proc_read_status(p->proc_fd, "status", &now)) {
-		tracer = now.tracer;
-		proc_status_free(&now);
-	}
 	if (tracer)
 		return diag_fail(d->diag, -err, "process %d is traced by process %d (a debugger?); end that first",
 				 p->pid, tracer);
@@ -53,18 +71,101 @@ static int seize_failed(struct dump *d, const struct process *p, pid_t tid, int 
 			 p->pid, strerror(-err));
 }
 
-/* A zombie has one thread; the main thread of a process can have ended too, while others run. */
+/* Between its end and its removal a thread is still listed, and the kernel says EPERM, as of one that has a tracer. */
+static bool thread_has_ended(const struct process *p, pid_t tid)
+{
+	char path[48];
+	struct proc_stat stat;
+
+	snprintf(path, sizeof(path), "task/%d/stat", tid);
+	return proc_read_stat(p->proc_fd, path, &stat) || stat.state == 'X' || stat.state == 'Z';
+}
+
+/*
+ * A process has ended when its pidfd says so. Until then its main thread can have, while others run or execute a
+ * program.
+ */
 static bool main_has_ended(struct process *p, bool *others_run)
 {
-	_cleanup_free_ int *tids = NULL;
-	size_t nr = 0;
+	struct pollfd end = { .fd = p->pidfd, .events = POLLIN };
+	bool gone = poll(&end, 1, 0) == 1;
+	int ret = proc_read_stat(p->proc_fd, "stat", &p->stat);
 
-	if (proc_read_stat(p->proc_fd, "stat", &p->stat) || p->stat.state == 'X') {
-		*others_run = false;
-		return true;
+	*others_run = !gone && !ret && p->stat.state == 'Z';
+	return gone || *others_run;
+}
+
+/* Signals with a pointer in them come from a timer. */
+static void on_tick(int sig, siginfo_t *info, void *context)
+{
+	const struct process *p = info->si_value.sival_ptr;
+	int saved = errno;
+
+	for (size_t i = 0; i < p->nr_threads; i++)
+		if (p->threads[i].tracee.tid)
+			tracee_take_end(&p->threads[i].tracee);
+	errno = saved;
+}
+
+/* The signal stays blocked but in seize_once(). */
+static int ticks_begin(struct dump *d, struct process *p, timer_t *timer)
+{
+	const struct sigaction action = { .sa_sigaction = on_tick, .sa_flags = SA_SIGINFO };
+	const struct itimerspec often = { { .tv_nsec = TICK_NS }, { .tv_nsec = TICK_NS } };
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = TICK_SIGNAL };
+
+	event.sigev_value.sival_ptr = p;
+	sigaction(TICK_SIGNAL, &action, NULL);
+	if (timer_create(CLOCK_MONOTONIC, &event, timer) < 0 || timer_settime(*timer, 0, &often, NULL) < 0)
+		return diag_fail(d->diag, errno, "cannot make a timer: %s", strerror(errno));
+	return 0;
+}
+
+static void mask_ticks(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, TICK_SIGNAL);
+	sigprocmask(how, &set, NULL);
+}
+
+static int seize_once(const struct process *p, pid_t tid, struct tracee *t)
+{
+	int ret;
+
+	mask_ticks(SIG_UNBLOCK);
+	ret = tracee_seize(t, p->pid, tid, 0);
+	mask_ticks(SIG_BLOCK);
+	return ret;
+}
+
+/*
+ * EPERM can mean that somebody traces it, but also that it has ended or is about to become another, and that it is ours
+ * under the number of the thread that it was before it executed a program.
+ *
+ * Return: 0, or -errno (-ESRCH: it has ended)
+ */
+static int seize(struct process *p, pid_t tid, struct tracee *t)
+{
+	bool others_run;
+	int ret = -EPERM;
+
+	for (unsigned tries = 0; ret == -EPERM && tries < TRIES; tries++) {
+		pid_t tracer;
+
+		ret = seize_once(p, tid, t);
+		if (ret != -EPERM)
+			break;
+		if (tid == p->pid ? main_has_ended(p, &others_run) : thread_has_ended(p, tid))
+			return -ESRCH;
+		tracer = tracer_of(p, tid);
+		if (tracer == getpid())
+			return tracee_interrupt(t, p->pid, tid);
+		if (tracer)
+			break;
 	}
-	*others_run = !proc_read_numbers(p->proc_fd, "task", &tids, &nr) && nr > 1;
-	return p->stat.state == 'Z';
+	return ret;
 }
 
 static int compare_tids(const void *a, const void *b)
@@ -81,19 +182,11 @@ static bool knows_thread(const struct process *p, size_t known, pid_t tid)
 	return known && bsearch(&key, p->threads, known, sizeof(key), compare_tids);
 }
 
-static int main_thread_ended(struct dump *d, const struct process *p)
-{
-	return diag_fail(d->diag, EOPNOTSUPP,
-			 "the main thread of process %d has ended while others run, which Thaw does not support",
-			 p->pid);
-}
-
 /* Seize the threads that are not ours yet; their stops are awaited afterwards. */
 static int seize_new_threads(struct dump *d, struct process *p, size_t *nr_new)
 {
 	_cleanup_free_ int *tids = NULL;
 	size_t nr, known = p->nr_threads;
-	bool others_run;
 	int ret = proc_read_numbers(p->proc_fd, "task", &tids, &nr);
 
 	if (ret == -ENOENT || ret == -ESRCH)
@@ -109,18 +202,13 @@ static int seize_new_threads(struct dump *d, struct process *p, size_t *nr_new)
 		t = process_add_thread(p, tids[i]);
 		if (!t)
 			return -ENOMEM;
-		ret = tracee_seize(&t->tracee, p->pid, tids[i], 0);
-		if (ret == -ESRCH && tids[i] != p->pid) {
-			p->nr_threads--; /* it ended meanwhile */
-			continue;
-		}
-		if (ret == -ESRCH)
-			return ret;
-		if (ret == -EPERM && tids[i] == p->pid && main_has_ended(p, &others_run))
-			return others_run ? main_thread_ended(d, p) : -ESRCH;
-		if (ret)
+		ret = seize(p, tids[i], &t->tracee);
+		if (ret && ret != -ESRCH)
 			return seize_failed(d, p, tids[i], ret);
-		(*nr_new)++;
+		if (ret)
+			p->nr_threads--;
+		else
+			(*nr_new)++;
 	}
 	return 0;
 }
@@ -144,32 +232,86 @@ static int does_not_stop(struct dump *d, const struct process *p, pid_t tid)
 			 nr);
 }
 
-static int wait_threads(struct dump *d, struct process *p, size_t first)
+/* Those that have stopped or ended by now. Return: how many have not, or -errno with a sentence */
+static int poll_threads(struct dump *d, struct process *p, struct thread **late)
 {
-	size_t kept = first;
+	int nr_late = 0;
 
-	for (size_t i = first; i < p->nr_threads; i++) {
-		int ret = tracee_wait(&p->threads[i].tracee);
+	for (size_t i = 0; i < p->nr_threads; i++) {
+		struct tracee *t = &p->threads[i].tracee;
+		int ret = t->tid ? tracee_poll(t) : 0;
 
-		if (ret == -EINTR)
-			return dump_interrupted(d);
-		if (ret == -ETIME)
-			return does_not_stop(d, p, p->threads[i].tid);
-		if (ret == -ESRCH && p->threads[i].tid != p->pid) {
-			p->threads[i].tracee.tid = 0;
+		if (ret == -EAGAIN && t->taken && tracee_stands(t))
 			continue;
-		}
 		if (ret == -ESRCH) {
-			p->threads[i].tracee.tid = 0;
-			return ret;
-		}
-		if (ret)
+			t->tid = 0;
+		} else if (ret == -EAGAIN) {
+			t->taken = false;
+			*late = &p->threads[i];
+			nr_late++;
+		} else if (ret) {
 			return diag_fail(d->diag, -ret, "thread %d of process %d does not stop: %s", p->threads[i].tid,
 					 p->pid, strerror(-ret));
-		p->threads[kept++] = p->threads[i];
+		}
 	}
+	return nr_late;
+}
+
+static size_t drop_ended_threads(struct process *p)
+{
+	size_t kept = 0, nr = p->nr_threads;
+
+	for (size_t i = 0; i < nr; i++)
+		if (p->threads[i].tracee.tid)
+			p->threads[kept++] = p->threads[i];
 	p->nr_threads = kept;
-	return 0;
+	return nr - kept;
+}
+
+/* Is the only one that does not stop a main thread that has ended? Nothing tells so while others live. */
+static bool main_is_late(struct process *p, int nr_late, const struct thread *late)
+{
+	bool others_run;
+
+	return nr_late == 1 && late->tid == p->pid && main_has_ended(p, &others_run) && others_run;
+}
+
+static void interrupt_again(const struct process *p)
+{
+	for (size_t i = 0; i < p->nr_threads; i++)
+		if (p->threads[i].tracee.tid && !p->threads[i].tracee.taken)
+			ptrace(PTRACE_INTERRUPT, p->threads[i].tracee.tid, NULL, NULL);
+}
+
+/*
+ * A thread that took the main thread's number between its seizure and its interruption has not been interrupted, so the
+ * late ones are from time to time. @changed: set when one had not stopped yet, or has ended.
+ */
+static int wait_threads(struct dump *d, struct process *p, bool *changed)
+{
+	unsigned ticks = TRACEE_STOP_TICKS;
+	struct thread *late = NULL;
+	int ret;
+
+	while ((ret = poll_threads(d, p, &late)) > 0) {
+		int slept;
+
+		*changed = true;
+		if (main_is_late(p, ret, late)) {
+			late->tracee.tid = 0;
+			break;
+		}
+		slept = tracee_sleep();
+		if (slept == -EINTR && dump_interrupted(d))
+			return -EINTR;
+		ticks -= slept == -ETIME;
+		if (!ticks)
+			return does_not_stop(d, p, late->tid);
+		if (slept == -ETIME)
+			interrupt_again(p);
+	}
+	*changed |= drop_ended_threads(p) > 0;
+	return MIN(ret, 0);
 }
 
 static int open_process(struct dump *d, struct process *p)
@@ -201,54 +343,76 @@ static void put_leader_first(struct process *p)
 	}
 }
 
+static int main_thread_ended(struct dump *d, const struct process *p)
+{
+	return diag_fail(d->diag, EOPNOTSUPP,
+			 "the main thread of process %d has ended while others run, which Thaw does not support",
+			 p->pid);
+}
+
+/* Return: 0, -ESRCH: it is to be looked at anew, or another -errno with a sentence */
 static int freeze_threads(struct dump *d, struct process *p)
 {
+	bool others_run, changed;
 	size_t nr_new;
 
 	do {
-		size_t first = p->nr_threads;
 		int ret = seize_new_threads(d, p, &nr_new);
 
-		if (!ret && nr_new)
-			ret = wait_threads(d, p, first);
+		changed = false;
+		if (!ret)
+			ret = wait_threads(d, p, &changed);
 		if (!ret)
 			ret = dump_interrupted(d);
+		qsort(p->threads, p->nr_threads, sizeof(*p->threads), compare_tids);
 		if (ret)
 			return ret;
-		qsort(p->threads, p->nr_threads, sizeof(*p->threads), compare_tids);
-	} while (nr_new);
+	} while (nr_new || changed);
+	if (!knows_thread(p, p->nr_threads, p->pid)) {
+		bool ended = p->nr_threads && main_has_ended(p, &others_run) && others_run;
+
+		return ended ? main_thread_ended(d, p) : -ESRCH;
+	}
 	put_leader_first(p);
-	if (p->threads[0].tid != p->pid)
-		return main_thread_ended(d, p);
 	p->mem_fd = openat(p->proc_fd, "mem", O_RDWR | O_CLOEXEC);
 	if (p->mem_fd < 0)
 		return diag_fail(d->diag, errno, "cannot open the memory of process %d: %s", p->pid, strerror(errno));
 	return 0;
 }
 
-/*
- * A main thread that is gone before it has stopped has ended with all others, or another thread has executed a program
- * and goes by its number now, untraced: then the process is begun anew.
- */
-/* Return: 0, -ESRCH when it has gone meanwhile, or another -errno with a sentence */
-static int freeze_one(struct dump *d, struct process *p)
+static int freeze_anew(struct dump *d, struct process *p)
 {
-	int ret = open_process(d, p);
 	bool others_run;
 
-	for (unsigned tries = 0; !ret && tries < TRIES; tries++) {
+	for (unsigned tries = 0; tries < TRIES; tries++) {
+		int ret;
+
 		if (main_has_ended(p, &others_run) && !others_run) {
+			p->nr_threads = 0;
 			p->zombie = p->stat.state == 'Z' && p->parent;
 			return !p->zombie ? -ESRCH : process_add_thread(p, p->pid) ? 0 : -ENOMEM;
 		}
 		ret = freeze_threads(d, p);
 		if (ret != -ESRCH)
 			return ret;
-		p->nr_threads = 0;
-		ret = 0;
+		tracee_sleep();
 	}
-	return ret ? ret
-		   : diag_fail(d->diag, EAGAIN, "process %d executes one program after another; try again", p->pid);
+	return diag_fail(d->diag, EAGAIN, "process %d executes one program after another; try again", p->pid);
+}
+
+/* Return: 0, -ESRCH when it has gone meanwhile, or another -errno with a sentence */
+static int freeze_one(struct dump *d, struct process *p)
+{
+	int ret = open_process(d, p);
+	timer_t timer;
+
+	if (!ret)
+		ret = ticks_begin(d, p, &timer);
+	if (ret)
+		return ret;
+	ret = freeze_anew(d, p);
+	timer_delete(timer);
+	return ret;
 }
 
 static int freeze_children(struct dump *d, struct process *p);
@@ -305,6 +469,7 @@ int freeze_tree(struct dump *d, pid_t root)
 	if (root == getpid() || root == getppid())
 		return diag_fail(d->diag, EINVAL, "process %d is this command's own %s", root,
 				 root == getpid() ? "process" : "parent");
+	mask_ticks(SIG_BLOCK);
 	ret = freeze_process(d, root, NULL);
 	if (!ret)
 		ret = freeze_orphans(d);

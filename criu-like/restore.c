@@ -342,16 +342,25 @@ static int write_pidfile(struct restore *r)
 	return 0;
 }
 
+/*
+ * Those that go first may end the others at once, by executing a program say, which waits until their ends are taken;
+ * the leader's end comes behind those of the others.
+ */
 static int let_go(struct process *p)
 {
-	int ret = 0;
+	for (size_t k = 0; k < p->nr_threads; k++) {
+		struct thread *t = &p->threads[k];
+		int ret = k == 0 && p->stopped ? tracee_release_stopped(&t->tracee, tree_stop_signal(p))
+					       : tracee_release(&t->tracee);
 
-	for (size_t k = 0; !ret && k < p->nr_threads; k++) {
-		struct tracee *t = &p->threads[k].tracee;
-
-		ret = k == 0 && p->stopped ? tracee_release_stopped(t, tree_stop_signal(p)) : tracee_release(t);
+		if (ret && ret != -ESRCH)
+			return ret;
+		t->tracee.tid = ret ? t->tid : 0;
 	}
-	return ret;
+	for (size_t k = p->nr_threads; k-- > 0;)
+		if (p->threads[k].tracee.tid)
+			tracee_bury(&p->threads[k].tracee);
+	return 0;
 }
 
 static int stage_post_restore(struct restore *r)
@@ -386,7 +395,7 @@ static int stage_go(struct restore *r)
 
 	for (size_t i = r->tree.nr; !ret && i-- > 0;)
 		ret = r->tree.procs[i]->zombie ? 0 : let_go(r->tree.procs[i]);
-	if (ret && ret != -ESRCH)
+	if (ret)
 		return diag_fail(r->diag, -ret, "cannot let the tree go: %s", strerror(-ret));
 	return 0;
 }

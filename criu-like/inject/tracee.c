@@ -22,10 +22,10 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "common/util.h"
 #include "criu-like/inject/arch.h"
 #include "criu-like/inject/waiting.h"
 
-#define STOP_TICKS 100 /* 5 s: what does not stop by then is in a call that is not interrupted */
 #define STOP_SYSCALL (SIGTRAP | 0x80)
 
 #ifndef PTRACE_EVENT_STOP
@@ -50,30 +50,59 @@ static int signal_of(int status)
 	return WSTOPSIG(status);
 }
 
+/* Has it come to the next stop? Return: 0, -EAGAIN: not yet, or -errno */
+static int poll_stop(pid_t tid, int *status)
+{
+	pid_t got = waitpid(tid, status, __WALL | WNOHANG);
+
+	if (got < 0)
+		return errno == ECHILD ? -ESRCH : -errno;
+	if (!got)
+		return -EAGAIN;
+	return WIFSTOPPED(*status) ? 0 : -ESRCH;
+}
+
+int tracee_sleep(void)
+{
+	static const struct timespec tick = { .tv_nsec = 50 * 1000 * 1000 };
+	sigset_t wake, pending;
+	int ret;
+
+	sigemptyset(&wake);
+	sigaddset(&wake, SIGCHLD);
+	ret = sigtimedwait(&wake, NULL, &tick) < 0 ? -ETIME : 0;
+	if (!sigpending(&pending) && (sigismember(&pending, SIGINT) || sigismember(&pending, SIGTERM) ||
+				      sigismember(&pending, SIGHUP) || sigismember(&pending, SIGALRM)))
+		return -EINTR;
+	return ret;
+}
+
+void tracee_take_end(const struct tracee *t)
+{
+	siginfo_t info = { 0 };
+
+	if (!waitid(P_PID, (id_t)t->tid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) && info.si_pid &&
+	    info.si_code != CLD_TRAPPED && info.si_code != CLD_STOPPED)
+		waitid(P_PID, (id_t)t->tid, &info, WEXITED | WNOHANG | __WALL);
+}
+
 /*
  * Wait for the next stop. Sleeps in sigtimedwait() with SIGCHLD blocked rather than in waitpid(), so that SIGINT and
  * the like, which the commands block too, end the wait: -EINTR. They stay pending for the caller to see.
  */
 static int wait_stop(pid_t tid, int *status, unsigned ticks)
 {
-	static const struct timespec tick = { .tv_nsec = 50 * 1000 * 1000 };
-	sigset_t wake, pending;
+	while (ticks) {
+		int ret = poll_stop(tid, status), slept;
 
-	sigemptyset(&wake);
-	sigaddset(&wake, SIGCHLD);
-	while (ticks--) {
-		pid_t got = waitpid(tid, status, __WALL | WNOHANG);
-
-		if (got < 0)
-			return errno == ECHILD ? -ESRCH : -errno;
-		if (got == tid)
-			return WIFSTOPPED(*status) ? 0 : -ESRCH;
-		if (sigtimedwait(&wake, NULL, &tick) >= 0)
-			ticks++;
-		if (!sigpending(&pending) && (sigismember(&pending, SIGINT) || sigismember(&pending, SIGTERM) ||
-					      sigismember(&pending, SIGHUP) || sigismember(&pending, SIGALRM)))
-			if (waitpid(tid, status, __WALL | WNOHANG | WNOWAIT) == 0)
-				return -EINTR;
+		if (ret != -EAGAIN)
+			return ret;
+		slept = tracee_sleep();
+		if (slept == -EINTR) {
+			ret = poll_stop(tid, status);
+			return ret == -EAGAIN ? -EINTR : ret;
+		}
+		ticks -= slept == -ETIME;
 	}
 	return -ETIME;
 }
@@ -106,6 +135,12 @@ int tracee_seize(struct tracee *t, pid_t tgid, pid_t tid, unsigned long options)
 	return ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0 ? -errno : 0;
 }
 
+int tracee_interrupt(struct tracee *t, pid_t tgid, pid_t tid)
+{
+	*t = (struct tracee){ .tid = tid, .tgid = tgid };
+	return ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0 ? -errno : 0;
+}
+
 int tracee_suspend_seccomp(struct tracee *t, unsigned long options)
 {
 	options |= PTRACE_O_TRACESYSGOOD | PTRACE_O_SUSPEND_SECCOMP;
@@ -127,22 +162,50 @@ static int take_over(struct tracee *t)
 	return set_sigmask(t->tid, ~0ULL);
 }
 
+/* Return: 1 when it is ours now, 0 when it goes on to its next stop, or -errno */
+static int take_stop(struct tracee *t, int status)
+{
+	int ret;
+
+	if (event_of(status) == PTRACE_EVENT_STOP) {
+		t->group_stopped = signal_of(status) != SIGTRAP;
+		t->stop_signal = t->group_stopped ? signal_of(status) : 0;
+		ret = take_over(t);
+		return ret ? ret : 1;
+	}
+	/* A signal came first: let it be delivered, the interrupt still stands. */
+	return ptrace(PTRACE_CONT, t->tid, NULL, event_of(status) ? 0 : signal_of(status)) < 0 ? -errno : 0;
+}
+
+int tracee_poll(struct tracee *t)
+{
+	int status, ret;
+
+	do {
+		ret = poll_stop(t->tid, &status);
+		if (!ret)
+			ret = take_stop(t, status);
+	} while (!ret);
+	return MIN(ret, 0);
+}
+
+bool tracee_stands(const struct tracee *t)
+{
+	uint64_t mask;
+
+	return !ptrace(PTRACE_GETSIGMASK, t->tid, sizeof(mask), &mask);
+}
+
 int tracee_wait(struct tracee *t)
 {
-	for (;;) {
-		int status, ret = wait_stop(t->tid, &status, STOP_TICKS);
+	int status, ret;
 
-		if (ret)
-			return ret;
-		if (event_of(status) == PTRACE_EVENT_STOP) {
-			t->group_stopped = signal_of(status) != SIGTRAP;
-			t->stop_signal = t->group_stopped ? signal_of(status) : 0;
-			return take_over(t);
-		}
-		/* A signal came first: let it be delivered, the interrupt still stands. */
-		if (ptrace(PTRACE_CONT, t->tid, NULL, event_of(status) ? 0 : signal_of(status)) < 0)
-			return -errno;
-	}
+	do {
+		ret = wait_stop(t->tid, &status, TRACEE_STOP_TICKS);
+		if (!ret)
+			ret = take_stop(t, status);
+	} while (!ret);
+	return MIN(ret, 0);
 }
 
 int tracee_adopt(struct tracee *t, pid_t tgid, pid_t tid)

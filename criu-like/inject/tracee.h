@@ -11,6 +11,9 @@
 #include "common/diag.h"
 #include "criu-like/inject/batch.h"
 
+/* 5 s of tracee_sleep(): what does not stop by then is in a call that is not interrupted. */
+#define TRACEE_STOP_TICKS 100
+
 /* What a thread waited in before it was interrupted. */
 struct waiting {
 	long nr;	/* a call whose relative time-out only the kernel knows (arch_timed_call()); 0: none */
@@ -46,6 +49,9 @@ struct tracee {
  */
 int tracee_seize(struct tracee *t, pid_t tgid, pid_t tid, unsigned long options);
 
+/** tracee_interrupt() - As tracee_seize(), for a task that is this process's tracee already. Return: 0, or -errno */
+int tracee_interrupt(struct tracee *t, pid_t tgid, pid_t tid);
+
 /**
  * tracee_suspend_seccomp() - Have the task's seccomp filters not judge what it does until it is released
  * @t: in a stop
@@ -72,6 +78,20 @@ int tracee_suspend_dispatch(struct tracee *t);
  * Return: 0, or -errno (-ESRCH: it died meanwhile, -ETIME: it did not stop within some seconds)
  */
 int tracee_wait(struct tracee *t);
+
+/** tracee_poll() - As tracee_wait(), without waiting. Return: 0, or -errno (-EAGAIN: not yet) */
+int tracee_poll(struct tracee *t);
+
+/** tracee_stands() - Is it in a stop, with nothing to be taken? Another thread that executes a program can have come in
+ * its place */
+bool tracee_stands(const struct tracee *t);
+
+/** tracee_sleep() - Sleep until a tracee may have done something. Return: 0, -ETIME after 50 ms, or -EINTR: a signal is
+ * pending that ends the command */
+int tracee_sleep(void);
+
+/** tracee_take_end() - Take the end of a tracee that has died, so that it goes; may be called by a signal handler */
+void tracee_take_end(const struct tracee *t);
 
 /** tracee_adopt() - As tracee_wait(), for a task that was born attached (CLONE_PTRACE). Return: 0, or -errno */
 int tracee_adopt(struct tracee *t, pid_t tgid, pid_t tid);

@@ -2,8 +2,8 @@
 /* modes: plain eager lazy twice */
 /*
  * A tree that is never at rest: workers that start children all the time, which start threads, execute this program
- * anew, or start children themselves, and end. Each worker waits for what it started and counts; a child that is lost,
- * or a wait that fails, is a failure.
+ * anew, from the main thread or from another, or start children themselves, and end. Each worker waits for what it
+ * started and counts; a child that is lost, or a wait that fails, is a failure.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -26,16 +26,23 @@ static void *idle(void *arg)
 	return arg;
 }
 
-static void __attribute__((noreturn)) short_life(long nr, char *self)
+static void *execute(void *self)
 {
 	char *const again[] = { self, "end", NULL };
+
+	execv("/proc/self/exe", again);
+	_exit(9);
+}
+
+static void __attribute__((noreturn)) short_life(long nr, char *self)
+{
 	pthread_t thread[3];
 	int status;
 
-	switch (nr % 4) {
+	switch (nr % 5) {
 	case 0:
-		execv("/proc/self/exe", again);
-		_exit(9);
+		execute(self);
+		break;
 	case 1:
 		for (int i = 0; i < 3; i++)
 			pthread_create(&thread[i], NULL, idle, NULL);
@@ -48,6 +55,12 @@ static void __attribute__((noreturn)) short_life(long nr, char *self)
 		if (wait(&status) < 0 || status != 3 << 8)
 			_exit(8);
 		break;
+	case 3: /* the others end on their own, or by the execution of the program */
+		pthread_create(&thread[0], NULL, idle, NULL);
+		pthread_create(&thread[1], NULL, execute, self);
+		pthread_create(&thread[2], NULL, idle, NULL);
+		for (;;)
+			pause();
 	}
 	_exit(5);
 }
