@@ -62,6 +62,7 @@ struct process {
 	int uffd_remote;	/* the task's own descriptor of it */
 	size_t uffd_record;	/* the record that made it */
 	bool *covered;		/* restore: for each VMA, is it registered? */
+	size_t nr_guards; /* state/guards.h */
 	bool zombie, stopped;
 	bool is_parent; /* dump: of a process in the tree */
 	/* restore, state/births_plan.c: */

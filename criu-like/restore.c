@@ -28,6 +28,7 @@
 #include "criu-like/state/calls.h"
 #include "criu-like/state/core.h"
 #include "criu-like/state/files.h"
+#include "criu-like/state/guards.h"
 #include "criu-like/state/kinds.h"
 #include "criu-like/state/mm.h"
 #include "criu-like/state/pages.h"
@@ -123,7 +124,7 @@ static int open_region(struct restore *r)
 		bytes += 1024;
 		if (p->zombie)
 			continue;
-		records += 5 * p->mm->n_vmas + pages_guard_records(p) + 4 * p->nr_threads + 32;
+		records += 5 * p->mm->n_vmas + p->nr_guards + 4 * p->nr_threads + 32;
 		bytes += 256 * p->nr_threads + 16 * 1024;
 		files_room(r, p, &records, &bytes);
 		for (size_t k = 0; k < p->nr_threads; k++)
@@ -245,7 +246,7 @@ static int stage_fill(struct restore *r)
 static void tell_memory_end(struct process *p, struct batch *b)
 {
 	uffd_tell_close(p, b);
-	pages_tell_guards(p, b);
+	guards_tell(p, b);
 	vma_tell_locks(p, b);
 }
 

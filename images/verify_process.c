@@ -11,6 +11,7 @@
 #define VMA_ANON_SHARED (1u << 8)
 #define VMA_SYSVIPC (1u << 10)
 #define VMA_SOCKET (1u << 11)
+#define VMA_GUARD (1u << 16) /* lies in others, and stands behind them all */
 
 #define TASK_DEAD 2 /* task_core_entry.task_state of a zombie */
 
@@ -78,7 +79,7 @@ static void check_memory(struct verify *v, uint32_t pid)
 	if (mm) {
 		if (!set_has(&v->files, FILE_KEY(FD_TYPES__REG, mm->exe_file_id)))
 			fault(v, "mm-%u.img: the executable, file %u, is not in files.img", pid, mm->exe_file_id);
-		for (size_t i = 0; i < mm->n_vmas; i++) {
+		for (size_t i = 0; i < mm->n_vmas && !(mm->vmas[i]->status & VMA_GUARD); i++) {
 			check_vma(v, pid, mm->vmas[i], end);
 			end = mm->vmas[i]->end;
 		}

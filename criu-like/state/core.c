@@ -11,12 +11,13 @@
 #include "criu-like/inject/arch.h"
 #include "criu-like/state/extra.h"
 #include "criu-like/state/kinds.h"
+#include "criu-like/state/guards.h"
 #include "criu-like/state/mm.h"
 #include "criu-like/state/vma.h"
 
 #define TASK_ALIVE 1
 #define TASK_STOPPED 3
-#define TASK_ZOMBIE 6
+#define TASK_DEAD 2
 
 static int alloc_thread(struct dump *d, struct thread *t)
 {
@@ -45,7 +46,7 @@ static int alloc_task(struct dump *d, struct process *p, CoreEntry *core)
 	if (!tc)
 		return -ENOMEM;
 	task_core_entry__init(tc);
-	tc->task_state = p->zombie ? TASK_ZOMBIE : p->threads[0].tracee.group_stopped ? TASK_STOPPED : TASK_ALIVE;
+	tc->task_state = p->zombie ? TASK_DEAD : p->threads[0].tracee.group_stopped ? TASK_STOPPED : TASK_ALIVE;
 	tc->exit_code = p->zombie ? (uint32_t)p->stat.exit_code : 0;
 	if (!p->zombie && p->threads[0].tracee.stop_signal) {
 		tc->has_stop_signo = true;
@@ -182,6 +183,16 @@ int core_dump(struct dump *d, struct process *p)
 	return ret ? ret : inject_close(&p->inj, d->diag);
 }
 
+static int write_mm(struct dump *d, struct process *p)
+{
+	int ret;
+
+	guards_join(p);
+	ret = image_write_one(d->dir, IMG_MM, (uint64_t)p->pid, p->mm, d->diag);
+	guards_split(p);
+	return ret;
+}
+
 int core_write(struct dump *d, struct process *p)
 {
 	struct image_writer *w = NULL;
@@ -193,7 +204,7 @@ int core_write(struct dump *d, struct process *p)
 		return ret;
 	ret = extra_write(d, p);
 	if (!ret)
-		ret = image_write_one(d->dir, IMG_MM, (uint64_t)p->pid, p->mm, d->diag);
+		ret = write_mm(d, p);
 	if (!ret)
 		ret = image_write_one(d->dir, IMG_FS, (uint64_t)p->pid, p->fs, d->diag);
 	if (!ret)
@@ -219,7 +230,7 @@ static int read_threads(struct restore *r, struct process *p)
 			return ret;
 		if (i == 0 && !t->core->tc)
 			return diag_fail(r->diag, EPROTO, "core-%d.img is damaged: it has no task state", t->tid);
-		p->zombie = i == 0 ? t->core->tc->task_state == TASK_ZOMBIE || t->core->tc->task_state == 2 : p->zombie;
+		p->zombie = i == 0 ? t->core->tc->task_state == TASK_DEAD : p->zombie;
 		p->stopped = i == 0 ? t->core->tc->task_state == TASK_STOPPED : p->stopped;
 		if (p->zombie)
 			return 0;
@@ -264,6 +275,8 @@ int core_read(struct restore *r, struct process *p)
 	if (!ret)
 		ret = image_read_one(r->dir, IMG_MM, (uint64_t)p->pid, &p->mm, r->diag);
 	if (!ret)
+		guards_split(p);
+	if (!ret)
 		ret = image_read_one(r->dir, IMG_FS, (uint64_t)p->pid, &p->fs, r->diag);
 	if (!ret)
 		ret = read_fdinfo(r, p);
@@ -281,6 +294,7 @@ void core_free(struct process *p)
 		image_free(p->fds[i]);
 	free(p->fds);
 	image_free(p->ids);
+	guards_join(p);
 	image_free(p->mm);
 	image_free(p->fs);
 }

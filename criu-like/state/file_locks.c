@@ -14,10 +14,10 @@
 #include "common/arena.h"
 #include "criu-like/state/file_kind.h"
 
-/* file_lock_entry.flag, as the kernel's FL_ numbers. */
+/* file_lock_entry.flag */
 #define LOCK_ENTRY_POSIX 1
 #define LOCK_ENTRY_FLOCK 2
-#define LOCK_ENTRY_OFD 1024
+#define LOCK_ENTRY_OFD 4
 
 static void append(struct file_lock **first, struct file_lock **last, struct file_lock *l)
 {

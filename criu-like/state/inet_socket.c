@@ -19,6 +19,7 @@
 #include "criu-like/state/file_kind.h"
 #include "criu-like/state/inet_raw.h"
 #include "criu-like/state/tcp.h"
+#include "criu-like/state/tcp_repair.h"
 
 #define DEFAULT_TTL 64
 
@@ -313,6 +314,25 @@ static int attach(struct restore *r, const struct opened_file *f)
 	return 0;
 }
 
+/* CRIU 4.2 has the times of keepalive here, and not among the options that all sockets have. */
+static int restore_tcp_options(struct restore *r, const struct opened_file *f)
+{
+	const TcpOptsEntry *o = f->entry->isk->tcp_opts;
+	int ret = 0;
+
+	if (o && o->nodelay)
+		ret = set(r, f, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (ret == 0 && o && o->cork)
+		ret = set(r, f, IPPROTO_TCP, TCP_CORK, 1);
+	if (ret == 0 && o && o->has_keepcnt)
+		ret = set(r, f, IPPROTO_TCP, TCP_KEEPCNT, (int)o->keepcnt);
+	if (ret == 0 && o && o->has_keepidle)
+		ret = set(r, f, IPPROTO_TCP, TCP_KEEPIDLE, (int)o->keepidle);
+	if (ret == 0 && o && o->has_keepintvl)
+		ret = set(r, f, IPPROTO_TCP, TCP_KEEPINTVL, (int)o->keepintvl);
+	return ret;
+}
+
 static int restore_ip_options(struct restore *r, const struct opened_file *f)
 {
 	const InetSkEntry *e = f->entry->isk;
@@ -326,11 +346,7 @@ static int restore_ip_options(struct restore *r, const struct opened_file *f)
 		ret = set(r, f, IPPROTO_IP, IP_TOS, (int)o->tos);
 	if (ret == 0 && o && o->has_ttl)
 		ret = set(r, f, IPPROTO_IP, IP_TTL, (int)o->ttl);
-	if (ret == 0 && e->tcp_opts && e->tcp_opts->nodelay)
-		ret = set(r, f, IPPROTO_TCP, TCP_NODELAY, 1);
-	if (ret == 0 && e->tcp_opts && e->tcp_opts->cork)
-		ret = set(r, f, IPPROTO_TCP, TCP_CORK, 1);
-	return ret;
+	return ret < 0 ? ret : restore_tcp_options(r, f);
 }
 
 static int inet_open(struct restore *r, struct opened_file *f)
@@ -359,14 +375,24 @@ static int inet_open(struct restore *r, struct opened_file *f)
 	return ret < 0 ? ret : opener_setup(r, f, e->flags, e->fown);
 }
 
+/* A connection that does not send any more, or gets nothing more, has a state that says so: CRIU notes both. */
+static unsigned shutdown_to_do(const struct restore *r, const InetSkEntry *e)
+{
+	unsigned what = e->has_shutdown ? e->shutdown : SK_SHUTDOWN__NONE;
+
+	if (!tcp_is_connection(r, e))
+		return what;
+	return tcp_fin_received(e->state) ? SK_SHUTDOWN__NONE : what & SK_SHUTDOWN__READ;
+}
+
 /* When all are bound: the options, among them whether others may bind to the same port. */
 static int set_options(struct restore *r, const struct opened_file *f)
 {
 	const InetSkEntry *e = f->entry->isk;
+	unsigned what = shutdown_to_do(r, e);
 	int ret = socket_options_restore(r, f, e->opts);
 
-	if (ret == 0 && e->has_shutdown && e->shutdown != SK_SHUTDOWN__NONE &&
-	    shutdown(f->fd, (int)e->shutdown - 1) < 0 && errno != ENOTCONN)
+	if (ret == 0 && what != SK_SHUTDOWN__NONE && shutdown(f->fd, (int)what - 1) < 0 && errno != ENOTCONN)
 		return opener_fail(r, errno, f, "shutdown");
 	return ret;
 }

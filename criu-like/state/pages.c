@@ -23,14 +23,12 @@
 #include "common/cleanup.h"
 #include "common/util.h"
 #include "criu-like/restore.h"
+#include "criu-like/state/guards.h"
 #include "criu-like/state/page_out.h"
 #include "criu-like/state/uffd.h"
 #include "criu-like/state/vma.h"
 #include "images/pagestore.h"
 
-#ifndef MADV_GUARD_INSTALL
-#define MADV_GUARD_INSTALL 102 /* kernel 6.13 */
-#endif
 #define JOB (2UL << 20)		   /* bytes a restoring thread fills at once */
 #define WORTH_A_THREAD (8UL << 20) /* bytes */
 #define TEXT_MAX (8UL << 20)	   /* execve(2) takes less */
@@ -42,7 +40,6 @@ struct range_list {
 	size_t nr_guards, cap_guards;
 };
 
-/* A guard region goes beside the images: the format knows none. */
 static int add_guard(struct range_list *list, const struct page_range *range)
 {
 	int ret = grow(&list->guards, list->nr_guards + 1, &list->cap_guards, sizeof(*list->guards));
@@ -100,35 +97,6 @@ static int scan_process(struct dump *d, struct process *p, struct range_list *li
 	return 0;
 }
 
-static int keep_guards(struct dump *d, struct process *p, const struct range_list *list)
-{
-	ThawThreadEntry *e = p->threads[0].extra;
-
-	e->n_guards = list->nr_guards;
-	e->guards = arena_array(d->arena, list->nr_guards + 1, sizeof(*e->guards));
-	if (!e->guards)
-		return -ENOMEM;
-	if (list->nr_guards)
-		memcpy(e->guards, list->guards, list->nr_guards * sizeof(*e->guards));
-	return 0;
-}
-
-void pages_tell_guards(struct process *p, struct batch *b)
-{
-	const ThawThreadEntry *e = p->threads[0].extra;
-
-	for (size_t i = 0; e && i + 1 < e->n_guards; i += 2)
-		batch_call(b, BATCH_MUST, SYS_madvise, e->guards[i], e->guards[i + 1] - e->guards[i],
-			   MADV_GUARD_INSTALL);
-}
-
-size_t pages_guard_records(const struct process *p)
-{
-	const ThawThreadEntry *e = p->threads[0].extra;
-
-	return e ? e->n_guards / 2 : 0;
-}
-
 /* What is not in the images: kept as a pagemap with all of its pages present. */
 static int pages_to_serve(struct process *p, const struct pagemap *map)
 {
@@ -155,7 +123,7 @@ int pages_dump(struct dump *d, struct process *p)
 	copy.ranges = list.v;
 	copy.nr = list.nr;
 	if (!ret)
-		ret = keep_guards(d, p, &list);
+		ret = guards_note(d, p, list.guards, list.nr_guards);
 	if (!ret)
 		ret = page_out_run(d, IMG_PAGEMAP, (uint64_t)p->pid, &copy);
 	for (size_t i = 0; i < list.nr; i++)

@@ -14,12 +14,6 @@
  */
 int pages_dump(struct dump *d, struct process *p);
 
-/** pages_tell_guards() - Append the calls that install the guard regions again, when the pages are there */
-void pages_tell_guards(struct process *p, struct batch *b);
-
-/** pages_guard_records() - At most so many records does that take */
-size_t pages_guard_records(const struct process *p);
-
 /**
  * pages_restore() - Fill the memory of a stopped task from the images
  * @lazy: leave to the server what it can fill: runs marked so, in areas that are registered

@@ -19,6 +19,7 @@
 #define VMA_AIORING (1u << 13)
 #define VMA_MEMFD (1u << 14)
 #define VMA_SHADOW_STACK (1u << 15)
+#define VMA_GUARD (1u << 16)
 #define VMA_UNSUPPORTED (1u << 31)
 
 /**
