@@ -10,6 +10,8 @@
 
 #include "criu-like/lists.h"
 #include "criu-like/state/births_plan.h"
+#include "criu-like/state/pidns.h"
+#include "criu-like/state/sysv.h"
 #include "criu-like/state/tree.h"
 
 /* glibc registered an rseq area for this thread, and a fork inherits that: the kernel would write into what is gone. */
@@ -29,25 +31,57 @@ static int tell_rseq_end(struct restore *r, struct process *p)
 static int give_birth(struct restore *r, struct process *p)
 {
 	struct thread *t = &p->threads[0];
-	int ret = p->bearer ? list_adopt(r, p, t) : 0;
+	bool first_of_ns = r->pidns && !p->bearer && !pidns_init(r);
+	int ret = p->bearer || pidns_init(r) ? list_adopt(r, p, t) : 0;
+	size_t proc;
 
 	if (ret)
 		return ret;
-	p->pidfd = (int)syscall(SYS_pidfd_open, p->pid, 0);
+	p->pidfd = (int)syscall(SYS_pidfd_open, process_outside(p), 0);
 	if (p->pidfd < 0)
 		return diag_fail(r->diag, errno, "cannot open a pidfd of process %d: %s", p->pid, strerror(errno));
 	t->list = batch_begin(&r->batch);
 	if (!p->bearer)
 		ret = tell_rseq_end(r, p);
+	proc = first_of_ns ? pidns_tell_proc(&r->batch) : 0;
 	tree_tell_births(r, p, &r->batch);
-	return ret ? ret : list_run(r, p);
+	if (!ret)
+		ret = list_run(r, p);
+	return !ret && first_of_ns ? pidns_check_proc(r, proc) : ret;
+}
+
+/* The init of a PID namespace of the tree's own: it mounts /proc, and makes the tree's first process. */
+static int run_init(struct restore *r)
+{
+	struct process *init = pidns_init(r);
+	size_t proc;
+	int ret;
+
+	init->threads[0].list = batch_begin(&r->batch);
+	proc = pidns_tell_proc(&r->batch);
+	tree_tell_clone(&r->batch, births_first(&r->tree), 0);
+	sysv_tell_detach(r, &r->batch);
+	ret = list_run(r, init);
+	return ret ? ret : pidns_check_proc(r, proc);
+}
+
+static int make_first(struct restore *r)
+{
+	struct process *init = pidns_init(r);
+	int ret = init ? pidns_prepare(r) : 0;
+
+	if (!ret)
+		ret = tree_birth(r);
+	if (!ret && r->pidns)
+		ret = pidns_made(r, process_outside(init ?: births_first(&r->tree)));
+	return !ret && init ? run_init(r) : ret;
 }
 
 /* Breadth first: each of them exists when its turn comes. */
 int births_make(struct restore *r)
 {
 	struct process **queue = arena_array(r->arena, r->tree.nr, sizeof(*queue));
-	int ret = queue ? tree_birth(r) : -ENOMEM;
+	int ret = queue ? make_first(r) : -ENOMEM;
 	size_t nr = 0;
 
 	if (queue)

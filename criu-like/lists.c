@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 
 #include "criu-like/state/kinds.h"
+#include "criu-like/state/pidns.h"
 #include "criu-like/state/tree.h"
 
 /* The number that a record of clone3() asks for, 0 for other calls. */
@@ -27,7 +28,7 @@ static int list_failed(struct restore *r, const struct process *p, const struct 
 
 	if (err == EEXIST && wanted_pid(r, rec))
 		return diag_fail(r->diag, err,
-				 "pid %d is taken by another process; end that one, or restore in a new PID namespace",
+				 "pid %d is taken by another process; end that one, or restore with --new-pidns",
 				 wanted_pid(r, rec));
 	return diag_fail(r->diag, err,
 			 "thread %d of process %d: restoring its %s: system call %llu (0x%llx, 0x%llx, 0x%llx): %s",
@@ -54,7 +55,7 @@ int list_finish(struct restore *r, struct process *p, struct thread *t)
 		if (rec->flags & BATCH_END)
 			return 0;
 		pid = rec->result == -EEXIST ? wanted_pid(r, rec) : 0;
-		if (!pid || tree_wait_pid(pid, &tries))
+		if (!pid || tree_wait_pid(r, pid, &tries))
 			return list_failed(r, p, t, at);
 		ret = tracee_start_list(&t->tracee, &r->batch, at);
 		if (ret)
@@ -79,8 +80,12 @@ int list_start(struct restore *r, struct process *p, struct thread *t)
 
 int list_adopt(struct restore *r, struct process *p, struct thread *t)
 {
-	int ret = tracee_adopt(&t->tracee, p->pid, t->tid);
+	bool leads = t->tid == p->pid;
+	pid_t tid = pidns_outside(r, leads ? 0 : process_outside(p), t->tid);
+	int ret = tid < 0 ? tid : tracee_adopt(&t->tracee, leads ? tid : process_outside(p), tid);
 
+	t->tracee.own_tid = t->tid;
+	t->tracee.own_tgid = p->pid;
 	if (ret)
 		return diag_fail(r->diag, -ret, "task %d was not born: %s", t->tid, strerror(-ret));
 	return 0;

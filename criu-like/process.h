@@ -80,6 +80,12 @@ struct process {
 	size_t nr_fds;
 };
 
+/* A process's pid as this process knows it. In a restore it may have another one in its own namespace. */
+static inline pid_t process_outside(const struct process *p)
+{
+	return p->threads[0].tracee.tgid;
+}
+
 struct tree {
 	struct process **procs; /* parents before children */
 	size_t nr, cap;
@@ -158,6 +164,7 @@ struct restore_options {
 	bool sibling;
 	bool lazy;
 	bool shell_job;
+	bool new_pidns; /* state/pidns.h */
 	bool tcp_established, tcp_close;
 	const char *network_lock; /* as above */
 	bool ext_unix;
@@ -171,6 +178,7 @@ struct restore_options {
 };
 
 struct file_opener;
+struct pidns;
 struct shmem_restore;
 
 struct restore {
@@ -179,6 +187,7 @@ struct restore {
 	struct image_dir *dir;
 	struct arch_cpu cpu;
 	struct tree tree;
+	struct pidns *pidns;	     /* state/pidns.c, in the arena; NULL: the tree is in this process's */
 	int lazy_conn;		     /* to the lazy-pages server, -1: none */
 	struct shmem_restore *shmem; /* state/shmem.c */
 	struct sysv_restore *sysv;   /* state/sysv.c */

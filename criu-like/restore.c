@@ -32,6 +32,7 @@
 #include "criu-like/state/kinds.h"
 #include "criu-like/state/mm.h"
 #include "criu-like/state/pages.h"
+#include "criu-like/state/pidns.h"
 #include "criu-like/state/region.h"
 #include "criu-like/state/seccomp.h"
 #include "criu-like/state/shmem.h"
@@ -106,8 +107,10 @@ static int stage_server(struct restore *r)
 
 static int stage_open(struct restore *r)
 {
-	int ret = files_open_all(r);
+	int ret = r->opt->new_pidns ? pidns_open(r) : 0;
 
+	if (!ret)
+		ret = files_open_all(r);
 	if (!ret)
 		ret = shmem_restore(r);
 	return ret ? ret : sysv_restore(r);
@@ -115,7 +118,7 @@ static int stage_open(struct restore *r)
 
 static int open_region(struct restore *r)
 {
-	size_t records = 16, bytes = 4096;
+	size_t records = 24 + sysv_tell_detach(r, NULL), bytes = 4096;
 
 	for (size_t i = 0; i < r->tree.nr; i++) {
 		struct process *p = r->tree.procs[i];
@@ -194,7 +197,7 @@ static int open_memory(struct restore *r, struct process *p)
 {
 	char path[32];
 
-	snprintf(path, sizeof(path), "/proc/%d/mem", p->pid);
+	snprintf(path, sizeof(path), "/proc/%d/mem", process_outside(p));
 	p->mem_fd = open(path, O_RDWR | O_CLOEXEC);
 	if (p->mem_fd < 0)
 		return diag_fail(r->diag, errno, "cannot open the memory of process %d: %s", p->pid, strerror(errno));
@@ -205,7 +208,7 @@ static int open_memory(struct restore *r, struct process *p)
 static int hand_over(struct restore *r, struct process *p)
 {
 	int ret = p->zombie ? restore_socket_send_zombie(r->lazy_conn, p->pid)
-			    : restore_socket_send(r->lazy_conn, p->pid, p->uffd);
+			    : restore_socket_send(r->lazy_conn, p->pid, process_outside(p), p->uffd);
 
 	if (ret)
 		return diag_fail(r->diag, -ret, "the lazy-pages server does not take process %d: %s", p->pid,
@@ -303,7 +306,7 @@ static int set_registers(struct restore *r, struct process *p)
 {
 	for (size_t k = 0; k < p->nr_threads; k++) {
 		struct thread *t = &p->threads[k];
-		int ret = arch_restore_regs(&r->cpu, t->tid, t->core, &t->tracee.regs, r->diag);
+		int ret = arch_restore_regs(&r->cpu, t->tracee.tid, t->core, &t->tracee.regs, r->diag);
 
 		if (!ret)
 			ret = kinds_apply(r, p, t);
@@ -338,7 +341,7 @@ static int write_pidfile(struct restore *r)
 	if (!r->opt->pidfile)
 		return 0;
 	f = fopen(r->opt->pidfile, "we");
-	if (!f || fprintf(f, "%d", r->tree.procs[0]->pid) < 0 || fflush(f))
+	if (!f || fprintf(f, "%d", process_outside(r->tree.procs[0])) < 0 || fflush(f))
 		return diag_fail(r->diag, errno, "cannot write the pid file %s: %s", r->opt->pidfile, strerror(errno));
 	return 0;
 }
@@ -366,7 +369,7 @@ static int let_go(struct process *p)
 
 static int stage_post_restore(struct restore *r)
 {
-	return action_run(r->opt->hook, ACTION_POST_RESTORE, r->tree.procs[0]->pid, r->diag);
+	return action_run(r->opt->hook, ACTION_POST_RESTORE, process_outside(r->tree.procs[0]), r->diag);
 }
 
 static int stage_connections(struct restore *r)
@@ -377,7 +380,7 @@ static int stage_connections(struct restore *r)
 /* An action that can change nothing any more. */
 static void tell(struct restore *r, enum action action)
 {
-	if (!action_run(r->opt->hook, action, r->tree.procs[0]->pid, r->diag))
+	if (!action_run(r->opt->hook, action, process_outside(r->tree.procs[0]), r->diag))
 		return;
 	diag_warn(r->diag, "the action %s failed, and the tree goes on all the same", action_name(action));
 	diag_clear(r->diag);
@@ -394,6 +397,8 @@ static int stage_go(struct restore *r)
 {
 	int ret = write_pidfile(r);
 
+	if (!ret)
+		ret = pidns_go(r);
 	for (size_t i = r->tree.nr; !ret && i-- > 0;)
 		ret = r->tree.procs[i]->zombie ? 0 : let_go(r->tree.procs[i]);
 	if (ret)
@@ -430,28 +435,34 @@ static void kill_all(struct restore *r)
 		struct process *p = r->tree.procs[i];
 
 		if (p->threads[0].tracee.tid)
-			kill(p->pid, SIGKILL);
+			kill(process_outside(p), SIGKILL);
 	}
 	for (size_t i = 0; i < r->tree.nr; i++)
 		for (size_t k = r->tree.procs[i]->nr_threads; k-- > 0;)
 			if (r->tree.procs[i]->threads[k].tracee.tid)
 				tracee_bury(&r->tree.procs[i]->threads[k].tracee);
+	pidns_kill(r);
 }
 
 static int wait_for_root(struct restore *r, int *status)
 {
+	pid_t root = process_outside(r->tree.procs[0]);
 	int st;
 
-	while (waitpid(r->tree.procs[0]->pid, &st, 0) < 0)
-		if (errno != EINTR)
-			return diag_fail(r->diag, errno, "cannot wait for process %d: %s", r->tree.procs[0]->pid,
-					 strerror(errno));
+	if (pidns_init(r))
+		st = pidns_wait(r);
+	else
+		while (waitpid(root, &st, 0) < 0)
+			if (errno != EINTR)
+				return diag_fail(r->diag, errno, "cannot wait for process %d: %s", root,
+						 strerror(errno));
 	*status = WIFSIGNALED(st) ? 128 + WTERMSIG(st) : WEXITSTATUS(st);
 	return 0;
 }
 
 static void free_all(struct restore *r)
 {
+	pidns_close(r);
 	for (size_t i = 0; i < r->tree.nr; i++)
 		core_free(r->tree.procs[i]);
 	tree_free(&r->tree);

@@ -113,6 +113,26 @@ class Tool:
         return server.pid
 
 
+def numbers(pid):
+    """The numbers that a process has, from here inwards."""
+    with open(f"/proc/{pid}/status") as f:
+        return next(list(map(int, line.split()[1:])) for line in f if line.startswith("NSpid:"))
+
+
+@contextlib.contextmanager
+def squatter(pid):
+    """Some other process that has that pid."""
+    with open("/proc/sys/kernel/ns_last_pid", "w") as f:
+        f.write(str(pid - 1))
+    child = subprocess.Popen(["sleep", "infinity"], stdin=subprocess.DEVNULL)
+    check(child.pid == pid, f"wanted pid {pid} for another process, got {child.pid}")
+    try:
+        yield
+    finally:
+        child.kill()
+        child.wait()
+
+
 def open_and_wait(pid):
     """Wait until a process that need not be our child has ended."""
     try:

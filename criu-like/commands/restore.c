@@ -23,6 +23,7 @@ static const struct command_option options[] = {
 	{ OPTION_FLAG, 0, "no-verify", AT(no_verify), NULL, "take pages without comparing their checksums", 0, 0 },
 	LAZY_MODE_OPTIONS(AT(modes)),
 	{ OPTION_FLAG, 'j', "shell-job", AT(shell_job), NULL, "the tree joins the session of this command", 0, 0 },
+	{ OPTION_FLAG, 0, "new-pidns", AT(new_pidns), NULL, "put the tree into a PID namespace of its own", 0, 0 },
 	{ OPTION_FLAG, 0, "tcp-established", AT(tcp_established), NULL, "restore TCP connections", 0, 0 },
 	{ OPTION_FLAG, 0, "tcp-close", AT(tcp_close), NULL, "restore TCP connections as closed sockets", 0, 0 },
 	{ OPTION_FLAG, 'x', "ext-unix-sk", AT(ext_unix), "[INODE]", "connect datagram sockets to others that are here",

@@ -130,7 +130,7 @@ int tracee_seize(struct tracee *t, pid_t tgid, pid_t tid, unsigned long options)
 {
 	if (ptrace(PTRACE_SEIZE, tid, NULL, PTRACE_O_TRACESYSGOOD | options) < 0)
 		return -errno;
-	*t = (struct tracee){ .tid = tid, .tgid = tgid };
+	*t = (struct tracee){ .tid = tid, .tgid = tgid, .own_tid = tid, .own_tgid = tgid };
 	waiting_read(tgid, tid, &t->waiting);
 	return ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0 ? -errno : 0;
 }
@@ -210,7 +210,7 @@ int tracee_wait(struct tracee *t)
 
 int tracee_adopt(struct tracee *t, pid_t tgid, pid_t tid)
 {
-	*t = (struct tracee){ .tid = tid, .tgid = tgid };
+	*t = (struct tracee){ .tid = tid, .tgid = tgid, .own_tid = tid, .own_tgid = tgid };
 	return tracee_wait(t);
 }
 
@@ -336,7 +336,8 @@ int tracee_start_list(struct tracee *t, const struct batch *b, size_t first)
 {
 	int ret;
 
-	arch_regs_list(&t->stub_regs, b->remote, batch_record_address(b, first), t->tgid, t->tid, t->ends_by_trap);
+	arch_regs_list(&t->stub_regs, b->remote, batch_record_address(b, first), t->own_tgid, t->own_tid,
+		       t->ends_by_trap);
 	ret = set_regs(t->tid, &t->stub_regs);
 	if (!ret && t->ends_by_trap)
 		ret = set_sigmask(t->tid, ~(1ULL << (SIGTRAP - 1)));

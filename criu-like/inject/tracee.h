@@ -30,6 +30,7 @@ struct dispatch {
 struct tracee {
 	pid_t tid; /* 0: not traced */
 	pid_t tgid;
+	pid_t own_tid, own_tgid;	   /* the same as the task knows them, in its PID namespace */
 	bool taken;			   /* registers and mask below are its own */
 	bool group_stopped;		   /* it was in a group stop when seized */
 	struct dispatch dispatch;	   /* its own, put back at the release */
@@ -93,7 +94,13 @@ int tracee_sleep(void);
 /** tracee_take_end() - Take the end of a tracee that has died, so that it goes; may be called by a signal handler */
 void tracee_take_end(const struct tracee *t);
 
-/** tracee_adopt() - As tracee_wait(), for a task that was born attached (CLONE_PTRACE). Return: 0, or -errno */
+/**
+ * tracee_adopt() - As tracee_wait(), for a task that was born attached (CLONE_PTRACE)
+ *
+ * Its own numbers are taken for the same until the caller knows better.
+ *
+ * Return: 0, or -errno
+ */
 int tracee_adopt(struct tracee *t, pid_t tgid, pid_t tid);
 
 /** tracee_release() - Put registers and mask back and detach; a group-stopped task stays stopped. Return: 0 or -errno

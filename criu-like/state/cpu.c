@@ -42,7 +42,7 @@ static int tell_cpu(struct restore *r, struct process *p, struct thread *t, stru
 
 static int apply_cpu(struct restore *r, struct process *p, struct thread *t)
 {
-	return t->extra ? arch_restore_large(t->tid, t->extra, r->diag) : 0;
+	return t->extra ? arch_restore_large(t->tracee.tid, t->extra, r->diag) : 0;
 }
 
 const struct state_kind kind_cpu = {

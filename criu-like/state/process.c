@@ -127,7 +127,7 @@ static int apply_process(struct restore *r, struct process *p, struct thread *t)
 
 	if (!tc->has_oom_score_adj)
 		return 0;
-	proc = proc_open(p->pid);
+	proc = proc_open(process_outside(p));
 	ret = proc < 0 ? proc : read_oom_score_adj(proc, &now);
 	if (ret == 0 && now == tc->oom_score_adj)
 		return 0;

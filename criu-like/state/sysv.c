@@ -293,6 +293,16 @@ int sysv_tell(struct restore *r, const struct process *p, struct batch *b)
 	return 0;
 }
 
+size_t sysv_tell_detach(const struct restore *r, struct batch *b)
+{
+	size_t nr = r->sysv ? r->sysv->nr : 0;
+
+	for (size_t i = 0; b && i < nr; i++)
+		if (r->sysv->v[i].mem)
+			batch_call(b, BATCH_MUST, SYS_shmdt, (uintptr_t)r->sysv->v[i].mem);
+	return nr;
+}
+
 void sysv_close(struct restore *r, bool failed)
 {
 	for (size_t i = 0; r->sysv && i < r->sysv->nr; i++) {

@@ -37,6 +37,14 @@ int sysv_restore(struct restore *r);
  */
 int sysv_tell(struct restore *r, const struct process *p, struct batch *b);
 
+/**
+ * sysv_tell_detach() - Append the calls by which a copy of this process detaches the segments that were attached here
+ * @b: NULL: only count
+ *
+ * Return: how many at most
+ */
+size_t sysv_tell_detach(const struct restore *r, struct batch *b);
+
 /** sysv_close() - Let go of the segments; @failed: remove those that were made for this restore */
 void sysv_close(struct restore *r, bool failed);
 

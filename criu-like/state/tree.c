@@ -30,6 +30,7 @@
 #include "criu-like/inject/arch.h"
 #include "criu-like/inspect/kcmp.h"
 #include "criu-like/state/births_plan.h"
+#include "criu-like/state/pidns.h"
 #include "criu-like/state/tty.h"
 
 #define IMAGES_VERSION 2 /* the format's 1.1 */
@@ -109,6 +110,10 @@ int tree_dump(struct dump *d)
 {
 	int ret;
 
+	if (tree_find(&d->tree, 1) && !d->opt->leave_running && !d->opt->leave_stopped)
+		return diag_fail(d->diag, EINVAL,
+				 "process 1 is the init of this PID namespace, and with it thaw would end itself: use "
+				 "--leave-running or --leave-stopped, and kill it from outside");
 	for (size_t i = 0; i < d->tree.nr; i++) {
 		struct process *p = d->tree.procs[i];
 
@@ -257,7 +262,7 @@ int tree_plan(struct restore *r)
 {
 	const struct process *root = r->tree.procs[0];
 
-	if (!r->opt->shell_job && !tree_find(&r->tree, root->sid) && !kill(root->sid, 0))
+	if (!r->opt->shell_job && !r->opt->new_pidns && !tree_find(&r->tree, root->sid) && !kill(root->sid, 0))
 		return diag_fail(r->diag, EINVAL,
 				 "process %d is in session %d, which is not among the images; use --shell-job",
 				 root->pid, root->sid);
@@ -277,21 +282,21 @@ static bool pid_will_be_free(pid_t pid)
 	return fd < 0 || proc_read_stat(fd, "stat", &stat) || stat.state == 'Z' || stat.state == 'X';
 }
 
-int tree_wait_pid(pid_t pid, unsigned *tries)
+int tree_wait_pid(const struct restore *r, pid_t pid, unsigned *tries)
 {
 	static const struct timespec tick = { .tv_nsec = 1000 * 1000 };
 
-	if (++*tries > PID_TRIES || !pid_will_be_free(pid))
+	if (++*tries > PID_TRIES || (!r->pidns && !pid_will_be_free(pid)))
 		return -EEXIST;
 	nanosleep(&tick, NULL);
 	return 0;
 }
 
 /* The new task spins on pause() until it is seized; all its signals are blocked, as ours are. */
-static pid_t clone_root(pid_t pid, bool sibling)
+static pid_t clone_first(struct restore *r, pid_t pid)
 {
-	struct clone_args args = { .flags = sibling ? CLONE_PARENT : 0,
-				   .exit_signal = sibling ? 0 : SIGCHLD,
+	struct clone_args args = { .flags = (r->opt->sibling ? CLONE_PARENT : 0) | (r->pidns ? CLONE_NEWPID : 0),
+				   .exit_signal = r->opt->sibling ? 0 : SIGCHLD,
 				   .set_tid = (uintptr_t)&pid,
 				   .set_tid_size = 1 };
 	unsigned tries = 0;
@@ -299,27 +304,31 @@ static pid_t clone_root(pid_t pid, bool sibling)
 
 	do {
 		got = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+		if (got == 0 && pidns_init(r))
+			pidns_run_init(r);
 		if (got == 0)
 			for (;;)
 				syscall(SYS_pause);
 		got = got < 0 ? -errno : got;
-	} while (got == -EEXIST && !tree_wait_pid(pid, &tries));
+	} while (got == -EEXIST && !tree_wait_pid(r, pid, &tries));
 	return got;
 }
 
 int tree_birth(struct restore *r)
 {
-	struct process *p = births_first(&r->tree);
-	pid_t pid = clone_root(p->pid, r->opt->sibling);
+	struct process *p = pidns_init(r) ?: births_first(&r->tree);
+	pid_t pid = clone_first(r, p->pid);
 	int ret;
 
 	if (pid == -EEXIST)
 		return diag_fail(r->diag, EEXIST,
-				 "pid %d is taken by another process; end that one, or restore in a new PID namespace",
+				 "pid %d is taken by another process; end that one, or restore with --new-pidns",
 				 p->pid);
 	if (pid < 0)
 		return diag_fail(r->diag, -pid, "cannot make process %d: %s%s", p->pid, strerror(-pid),
-				 pid == -EPERM ? " (choosing a pid needs CAP_CHECKPOINT_RESTORE)" : "");
+				 pid != -EPERM ? ""
+				 : r->pidns    ? " (a PID namespace takes CAP_SYS_ADMIN)"
+					       : " (choosing a pid needs CAP_CHECKPOINT_RESTORE)");
 	ret = tracee_seize(&p->threads[0].tracee, pid, pid, PTRACE_O_EXITKILL);
 	if (ret)
 		kill(pid, SIGKILL);
@@ -327,6 +336,7 @@ int tree_birth(struct restore *r)
 		ret = tracee_wait(&p->threads[0].tracee);
 	if (ret)
 		return diag_fail(r->diag, -ret, "cannot seize the new process %d: %s", pid, strerror(-ret));
+	p->threads[0].tracee.own_tid = p->threads[0].tracee.own_tgid = p->pid;
 	return 0;
 }
 
@@ -340,11 +350,16 @@ static void tell_clone(struct batch *b, pid_t tid, uint64_t flags)
 	batch_call(b, BATCH_MUST, SYS_clone3, batch_data(b, &args, sizeof(args)), sizeof(args));
 }
 
+void tree_tell_clone(struct batch *b, const struct process *c, uint64_t flags)
+{
+	tell_clone(b, c->pid, flags);
+}
+
 static void tell_borne(const struct process *p, struct batch *b, bool before)
 {
 	for (const struct process *c = p->first_borne; c; c = c->next_borne)
 		if (births_before_session(c) == before)
-			tell_clone(b, c->pid, births_is_sibling(c) ? CLONE_PARENT : 0);
+			tree_tell_clone(b, c, births_is_sibling(c) ? CLONE_PARENT : 0);
 }
 
 void tree_tell_births(struct restore *r, const struct process *p, struct batch *b)
@@ -364,7 +379,7 @@ void tree_tell_births(struct restore *r, const struct process *p, struct batch *
  */
 void tree_tell_group(struct restore *r, struct process *p, struct batch *b)
 {
-	pid_t group = tree_find(&r->tree, p->pgid) ? p->pgid : getpgrp();
+	pid_t group = tree_find(&r->tree, p->pgid) ? p->pgid : r->pidns ? 0 : getpgrp();
 
 	if (p->pgid != p->pid && group)
 		batch_call(b, BATCH_MUST, SYS_setpgid, 0, (uint64_t)group);

@@ -19,7 +19,9 @@ int tree_read(struct restore *r);
 int tree_plan(struct restore *r);
 
 /**
- * tree_birth() - Start the first process of the tree as a child (or sibling) of this process, stopped and seized
+ * tree_birth() - Start the first process as a child (or sibling) of this process, stopped and seized
+ *
+ * It is the first one of the tree (births_first()), or the init of the tree's own PID namespace.
  *
  * Return: 0, or -errno with a sentence (-EEXIST: its pid is taken)
  */
@@ -31,7 +33,7 @@ int tree_birth(struct restore *r);
  *
  * Return: 0 to try again, or -EEXIST when a running task has it or it stays busy for too long
  */
-int tree_wait_pid(pid_t pid, unsigned *tries);
+int tree_wait_pid(const struct restore *r, pid_t pid, unsigned *tries);
 
 /**
  * tree_tell_births() - Append the calls by which a task takes its session or leads its group, and makes others
@@ -39,6 +41,9 @@ int tree_wait_pid(pid_t pid, unsigned *tries);
  * They are born stopped and seized, before they have run anything.
  */
 void tree_tell_births(struct restore *r, const struct process *p, struct batch *b);
+
+/** tree_tell_clone() - Append the call by which a task makes @c, which is then attached and stopped. @flags: CLONE_* */
+void tree_tell_clone(struct batch *b, const struct process *c, uint64_t flags);
 
 /** tree_tell_group() - Append the call by which a task joins its process group, when all tasks exist */
 void tree_tell_group(struct restore *r, struct process *p, struct batch *b);

@@ -207,29 +207,34 @@ static int send_word(int conn, uint32_t word)
 	return n == (ssize_t)sizeof(word) ? 0 : n < 0 ? -errno : -EIO;
 }
 
-int restore_socket_send(int conn, pid_t pid, int uffd)
+static void *put_control(struct msghdr *msg, struct cmsghdr *c, int type, const void *data, size_t len)
+{
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = type;
+	c->cmsg_len = CMSG_LEN(len);
+	memcpy(CMSG_DATA(c), data, len);
+	msg->msg_controllen += CMSG_SPACE(len);
+	return (char *)c + CMSG_SPACE(len);
+}
+
+int restore_socket_send(int conn, pid_t pid, pid_t outside, int uffd)
 {
 	union {
-		char space[CMSG_SPACE(sizeof(int))];
+		char space[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
 		struct cmsghdr align;
 	} control = { 0 };
+	const struct ucred cred = { outside, geteuid(), getegid() };
 	char dummy = 0;
 	struct iovec iov = { &dummy, 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control };
 	int ret = send_word(conn, (uint32_t)pid);
+	void *next;
 
 	if (ret)
 		return ret;
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &uffd, sizeof(int));
+	next = put_control(&msg, &control.align, SCM_RIGHTS, &uffd, sizeof(uffd));
+	if (outside != pid)
+		put_control(&msg, next, SCM_CREDENTIALS, &cred, sizeof(cred));
 	return sendmsg(conn, &msg, MSG_NOSIGNAL) == 1 ? 0 : -errno;
 }
 

@@ -87,8 +87,15 @@ void restore_socket_recorded(struct restore_receiver *rx);
  */
 int restore_socket_connect(const char *work_dir, struct diag *diag);
 
-/** restore_socket_send() - Hand over a process's userfaultfd (the caller keeps its own). Return: 0, or -errno */
-int restore_socket_send(int conn, pid_t pid, int uffd);
+/**
+ * restore_socket_send() - Hand over a process's userfaultfd (the caller keeps its own)
+ * @pid: process, as the images number it
+ * @outside: its pid here. Where that is another one, the process speaks for itself by its credentials, as it does in
+ * CRIU: that takes CAP_SYS_ADMIN
+ *
+ * Return: 0, or -errno
+ */
+int restore_socket_send(int conn, pid_t pid, pid_t outside, int uffd);
 
 /** restore_socket_send_zombie() - Announce a process without memory. Return: 0, or -errno */
 int restore_socket_send_zombie(int conn, pid_t pid);

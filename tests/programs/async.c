@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* modes: plain eager lazy leave-running twice user */
+/* modes: plain eager lazy leave-running twice user new-pidns */
 /*
  * Signal-driven I/O: a pipe and a socket with owner, signal and O_ASYNC. The signal comes with the descriptor and band;
  * a child that is the owner of the parent's pipe gets it. The owner's ids are the program's.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* modes: plain eager lazy leave-running twice user */
+/* modes: plain eager lazy leave-running twice user new-pidns */
 /*
  * epoll: events and data of many targets, edge-triggered, one instance inside another; a target whose number was closed
  * while a duplicate lives; an instance shared with a child.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* modes: plain eager lazy twice user */
+/* modes: plain eager lazy twice user new-pidns */
 /*
  * Locks: flock, on an open file that a child shares; POSIX locks on ranges, with a second descriptor of the file; locks
  * of an open file (OFD). A child outside the lock finds them held.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* modes: plain eager lazy twice */
+/* modes: plain eager lazy twice new-pidns-lazy */
 /*
  * A tree that is never at rest: workers that start children all the time, which start threads, execute this program
  * anew, from the main thread or from another, or start children themselves, and end. Each worker waits for what it

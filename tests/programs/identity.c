@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* modes: plain eager lazy leave-running twice user */
+/* modes: plain eager lazy leave-running twice user new-pidns */
 /*
  * Who the process is: arguments, environment, name, executable, auxiliary vector, program break, working directory,
  * umask, limits, credentials, and the other facts that /proc and prctl tell. All must read the same after the restore.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* modes: plain eager lazy replayed twice */
+/* modes: plain eager lazy replayed twice new-pidns-lazy */
 /*
  * 192 MiB in two processes of two threads each: large enough that a dump or a restore is interrupted on its way. All
  * words are read in random page order after the restore, while they arrive.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* modes: plain eager lazy */
+/* modes: plain eager lazy new-pidns */
 /* timeout: 120 */
 /* Ten thousand threads: each has its number, its name and its thread-local word after the restore, and can be joined.
  */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* modes: plain eager lazy leave-running twice user */
+/* modes: plain eager lazy leave-running twice user new-pidns new-pidns-lazy */
 /*
  * Memory of every common kind, each word of it known: private, shared, file-backed with and without changes, read-only,
  * PROT_NONE, a deep stack, holes, zero pages, touched and untouched areas.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* modes: plain eager lazy twice user */
+/* modes: plain eager lazy twice user new-pidns */
 /* pidfds of a child and of the process itself, under two numbers, in an epoll instance; what they signal and report. */
 #include <sys/epoll.h>
 #include <sys/syscall.h>

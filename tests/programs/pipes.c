@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* modes: plain eager lazy leave-running twice user */
+/* modes: plain eager lazy leave-running twice user new-pidns */
 /*
  * Pipes: content, size, flags; packets; ends closed; both ends in one process and in two; one end opened twice; 200
  * small ones. A FIFO with content, opened for reading and writing, and at one end only.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* modes: plain eager lazy twice leave-running user */
+/* modes: plain eager lazy twice leave-running user new-pidns */
 /*
  * Open files of /proc that belong to processes of the tree, as monitors and careless forks have them: the own maps,
  * read in part and by two descriptors; the own directory; a child's status; one that is written to; one of pid 1.

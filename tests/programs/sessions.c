@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* modes: plain eager lazy leave-running twice user */
+/* modes: plain eager lazy leave-running twice user new-pidns */
 /*
  * Sessions and process groups whose leaders are gone or elsewhere, and orphans. Each process notes its pid, parent,
  * session and group before the dump and compares afterwards.

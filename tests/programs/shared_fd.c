@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* modes: plain eager lazy leave-running twice user */
+/* modes: plain eager lazy leave-running twice user new-pidns-lazy */
 /*
  * One open file in several processes is one after the restore: a position that one moves is moved for all. Each process
  * has its own numbers, holes and close-on-exec flags.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* modes: plain eager lazy leave-running twice user */
+/* modes: plain eager lazy leave-running twice user new-pidns */
 /*
  * Pending signals: of the process and of each thread, real-time ones in order and several of a kind, with all that was
  * sent along, also by the kernel. They are taken only after the restore.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* modes: plain eager lazy leave-running twice user */
+/* modes: plain eager lazy leave-running twice user new-pidns */
 /*
  * Stopped children beside running ones: by SIGSTOP, by SIGTSTP as a shell's job, with threads. They are stopped still,
  * by the same signal, and go on with SIGCONT.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* modes: plain eager lazy leave-running twice user */
+/* modes: plain eager lazy leave-running twice user new-pidns */
 /* shmget(2), shmat(2): numbers, keys, modes, attachments whole and cut, a removed segment, two processes. */
 #include <sys/ipc.h>
 #include <sys/mman.h>

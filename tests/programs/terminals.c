@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* modes: plain eager lazy twice */
+/* modes: plain eager lazy twice new-pidns */
 /*
  * Pseudo terminals: settings, window size, packet mode; a session with a controlling terminal, a job in its foreground
  * and /dev/tty; hanging up. One terminal is opened and closed before, so that numbers have a hole.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* modes: plain eager lazy leave-running twice user */
+/* modes: plain eager lazy leave-running twice user new-pidns new-pidns-lazy */
 /*
  * Many threads, each with its own id, name, thread-local data, signal mask and alternative stack. After the
  * restore also what the kernel does at a thread's end: the robust list, the joinable id; and the rseq area it writes.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* modes: plain eager lazy leave-running twice user */
+/* modes: plain eager lazy leave-running twice user new-pidns */
 /*
  * Timers of setitimer and timer_create: their numbers, intervals, what is left, whom they signal; then that they fire.
  * One whose signal is pending when the program is dumped must fire again once that is taken.

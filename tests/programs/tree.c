@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* modes: plain eager lazy leave-running twice user */
+/* modes: plain eager lazy leave-running twice user new-pidns new-pidns-lazy */
 /*
  * A tree of processes, three levels deep, with sessions and process groups of their own in some places. After the
  * restore each checks its ids, its parent, its private memory and the memory that all share.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* modes: plain eager lazy twice user */
+/* modes: plain eager lazy twice user new-pidns */
 /*
  * UNIX sockets: pairs of all types with unread data, one with an end closed, one shut down; accepted connections with
  * the listener's name; datagrams by name, from a client without one; abstract names; a client that waits to be

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* modes: plain eager lazy leave-running twice user */
+/* modes: plain eager lazy leave-running twice user new-pidns */
 /*
  * Children that have ended and are not waited for: with exit statuses, killed by signals, as leaders of a process group
  * and of a session that live on. The statuses must come out as they were, and no SIGCHLD may come on top.

@@ -124,7 +124,7 @@ static inline int rig_hand_over(const struct rig *r)
 	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api) || ioctl(uffd, UFFDIO_REGISTER, &reg))
 		return __LINE__;
 	conn = restore_socket_connect(r->path, &diag);
-	if (conn < 0 || restore_socket_send(conn, getpid(), uffd) || restore_socket_finish(conn))
+	if (conn < 0 || restore_socket_send(conn, getpid(), getpid(), uffd) || restore_socket_finish(conn))
 		return __LINE__;
 	close(conn);
 	close(uffd);

@@ -255,7 +255,7 @@ static void broken_restore_kills(void **state)
 	rig_serve(r);
 	conn = restore_socket_connect(r->path, &r->diag);
 	assert_true(conn >= 0);
-	assert_int_equal(restore_socket_send(conn, r->child, (int)syscall(SYS_userfaultfd, O_CLOEXEC)), 0);
+	assert_int_equal(restore_socket_send(conn, r->child, r->child, (int)syscall(SYS_userfaultfd, O_CLOEXEC)), 0);
 	close(conn);
 	assert_int_equal(rig_wait(&r->child), 1000 + SIGKILL);
 	assert_int_equal(rig_wait(&r->server), 1);

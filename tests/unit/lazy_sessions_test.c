@@ -165,7 +165,7 @@ static void one_failure_is_its_own(void **state)
 	rig_child(r, reads_all, NULL); /* it waits all the time */
 	conn = restore_socket_connect(r->path, &r->diag);
 	assert_true(conn >= 0);
-	assert_int_equal(restore_socket_send(conn, 4711, inert), 0); /* no such process in the images */
+	assert_int_equal(restore_socket_send(conn, 4711, 4711, inert), 0); /* no such process in the images */
 	close(conn);
 	conn = restore_socket_connect(r->path, &r->diag);
 	assert_true(conn >= 0);

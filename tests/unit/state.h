@@ -182,7 +182,7 @@ static inline void child_messages(struct child *c)
 	c->core.tc = &c->tc;
 	c->core.thread_core = &c->thread_core;
 	c->core.thread_info = &c->info;
-	c->process.pid = c->thread.tid = c->thread.tracee.tid = c->pid;
+	c->process.pid = c->thread.tid = c->thread.tracee.tid = c->thread.tracee.tgid = c->pid;
 	c->process.threads = &c->thread;
 	c->process.nr_threads = 1;
 	c->process.mm = &c->mm;
