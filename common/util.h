@@ -52,4 +52,7 @@ ssize_t read_text(int dirfd, const char *path, char **text);
 /** now_us() - CLOCK_MONOTONIC in microseconds */
 uint64_t now_us(void);
 
+/** now_ns() - The same in nanoseconds */
+uint64_t now_ns(void);
+
 #endif

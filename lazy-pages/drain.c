@@ -15,6 +15,35 @@
 #define JOB_MIN 16
 #define REPLAY_MAX 64 /* pages after which no further piece of a working set comes along */
 
+/* Whoever was in the images may have a working set there; a child that was forked since has none. */
+void drain_start_replay(struct server *s, struct space *sp)
+{
+	unsigned row = (unsigned)(sp->row - s->sh->rows);
+	struct diag own;
+	int ret;
+
+	if (!sp->row->pid || s->opt->network)
+		return;
+	diag_init(&own, -1, DIAG_ERROR);
+	ret = replay_new(&s->replays[row], s->dir, sp, &own);
+	if (ret && !s->wset_refused)
+		diag_warn(s->diag, "%s; it is ignored", own.text);
+	s->wset_refused |= ret != 0;
+	if (!s->replays[row])
+		return;
+	s->nr_replays++;
+	record_set(s->record, sp, &s->replays[row]->set);
+	diag_info(s->diag, "process %d: a working set of %lu pages is filled ahead", sp->row->pid,
+		  wset_pages(&s->replays[row]->set));
+}
+
+void drain_end_replay(struct server *s, unsigned row)
+{
+	s->nr_replays -= s->replays[row] != NULL;
+	replay_free(s->replays[row]);
+	s->replays[row] = NULL;
+}
+
 /* What is left of it is looked up again, behind the cursor. */
 static void drain_job_back(struct server *s, const struct job *job)
 {
@@ -30,6 +59,7 @@ static void job_back(struct server *s, struct job *job)
 
 	sp->in_flight--;
 	s->busy_jobs--;
+	trace_job(s->trace, job);
 	if (job->result == -ESRCH)
 		sp->over = true;
 	else if (job->lane == SHARED_DRAIN && !job->delivery)
@@ -37,10 +67,11 @@ static void job_back(struct server *s, struct job *job)
 	else if (job->result == -EAGAIN && s->replays[sp->row - s->sh->rows])
 		s->replays[sp->row - s->sh->rows]->again = true;
 	if (job->result == -EAGAIN) /* the event's system call wants the CPU before it makes sense to try again */
-		s->feed_after = serve_now() + SERVE_RETRY_NS;
+		s->feed_after = now_ns() + SERVE_RETRY_NS;
 	if (job->delivery)
 		fetch_job_back(s, job);
 	job->sp = NULL;
+	job->nr_more = 0;
 	job->next = s->idle_jobs;
 	s->idle_jobs = job;
 }
@@ -127,7 +158,6 @@ static bool replay_pieces(struct replay *r, const struct space *sp, struct job *
 {
 	uint64_t pages;
 
-	job->nr_more = 0;
 	if (!replay_next(r, sp, &job->piece))
 		return false;
 	pages = job->piece.nr;
@@ -147,7 +177,7 @@ static struct space *replay_space(struct server *s, struct job *job)
 		if (replay_pieces(s->replays[i], sp, job))
 			return sp;
 		if (sp->row->settled && !sp->in_flight && replay_done(s->replays[i]))
-			serve_end_replay(s, i);
+			drain_end_replay(s, i);
 	}
 	return NULL;
 }
@@ -185,7 +215,7 @@ static int feed_replay(struct server *s)
 static int feed_drain(struct server *s)
 {
 	while (s->idle_jobs) {
-		uint64_t now = serve_now(), next = pace_next(&s->pace);
+		uint64_t now = now_ns(), next = pace_next(&s->pace);
 		struct job *job = s->idle_jobs;
 		struct space *sp;
 		int ret;
@@ -194,7 +224,6 @@ static int feed_drain(struct server *s)
 			s->held = next == PACE_NEVER ? 0 : next;
 			return 0;
 		}
-		job->nr_more = 0;
 		sp = drain_space(s, &job->piece);
 		if (!sp)
 			return 0;
@@ -209,7 +238,7 @@ static int feed_drain(struct server *s)
 
 int drain_run(struct server *s)
 {
-	uint64_t now = serve_now(), until = MAX(pace_hold(&s->pace, s->last_fault), s->feed_after);
+	uint64_t now = now_ns(), until = MAX(pace_hold(&s->pace, s->last_fault), s->feed_after);
 	int ret = now < s->feed_after ? 0 : feed_replay(s);
 
 	s->held = now < until ? until : 0;

@@ -118,6 +118,8 @@ static int apply_inbox(struct server *s, struct space *sp, size_t nr, bool *chan
 		if (!space_begin(sp, in->serial + i))
 			continue;
 		shared_add(&sp->stats->events, 1);
+		if (s->trace)
+			trace_event(s->trace, sp, &in->msg[i], now_ns());
 		ret = apply_event(s, sp, &in->msg[i]);
 		if (ret)
 			return diag_fail(s->diag, -ret, "cannot keep up with the memory of process %d: %s",
@@ -152,7 +154,7 @@ int events_read(struct server *s, struct space *sp)
 	nr = len > 0 ? (size_t)len / sizeof(in->msg[0]) : 0;
 	ret = apply_inbox(s, sp, nr, &changed);
 	gate_open(&sp->gate, changed);
-	now = serve_now();
+	now = now_ns();
 	for (size_t i = 0; i < nr && !ret; i++)
 		if (in->msg[i].event == UFFD_EVENT_PAGEFAULT)
 			ret = queue_fault(s, sp, in->msg[i].arg.pagefault.address, now);

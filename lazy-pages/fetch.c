@@ -169,7 +169,7 @@ static int hand_out(struct server *s, struct delivery *a)
 			continue;
 		if (reorder_unsettled(sp)) {
 			a->again = true;
-			s->feed_after = serve_now() + SERVE_RETRY_NS;
+			s->feed_after = now_ns() + SERVE_RETRY_NS;
 			continue;
 		}
 		while (ret > 0 && s->idle_jobs)
@@ -199,7 +199,7 @@ void fetch_job_back(struct server *s, struct job *job)
 
 static int hand_out_all(struct server *s)
 {
-	while (s->fetch.first && s->idle_jobs && serve_now() >= s->feed_after) {
+	while (s->fetch.first && s->idle_jobs && now_ns() >= s->feed_after) {
 		struct delivery *a = s->fetch.first;
 		int ret;
 
@@ -317,7 +317,7 @@ static bool ask_next(struct server *s, struct space *sp, int *ret)
 		if (skip == p.nr)
 			continue;
 		*ret = ask(s, ns, slot + skip, p.nr - skip, false);
-		pace_spend(&s->pace, p.nr - skip, serve_now());
+		pace_spend(&s->pace, p.nr - skip, now_ns());
 		return true;
 	}
 }
@@ -343,7 +343,7 @@ static int ask_some(struct server *s)
 /* Ask ahead, as far as that is wanted. */
 static int ask_ahead(struct server *s)
 {
-	uint64_t now = serve_now(), hold = pace_hold(&s->pace, s->last_fault);
+	uint64_t now = now_ns(), hold = pace_hold(&s->pace, s->last_fault);
 	bool waiting = s->nr_waiting || now < s->last_fault + WAITING_NS;
 	int ret = 1;
 
@@ -367,7 +367,7 @@ int fetch_run(struct server *s)
 {
 	int ret = hand_out_all(s);
 
-	s->held = s->fetch.first && serve_now() < s->feed_after ? s->feed_after : 0;
+	s->held = s->fetch.first && now_ns() < s->feed_after ? s->feed_after : 0;
 	if (ret)
 		return ret;
 	if (!s->fetch.error)

@@ -9,7 +9,7 @@
 
 /*
  * How fast the drain may go: not while faults come in, not at all on demand, and not beyond its rate. All times are
- * serve_now()'s, in ns.
+ * now_ns()'s.
  */
 
 #define PACE_HOLD_NS 150000    /* the drain stands still for so long after a fault */

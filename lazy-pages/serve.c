@@ -37,14 +37,6 @@
 #define OWNER_NICE (-10)
 #define OWNER_SLICE_NS 100000
 
-uint64_t serve_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
 int serve_watch(struct server *s, int fd, enum watch what, unsigned row)
 {
 	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = (uint64_t)what << 32 | row };
@@ -71,34 +63,6 @@ struct shared_row *serve_new_row(struct server *s)
 	return &s->sh->rows[i];
 }
 
-/* Whoever was in the images may have a working set there; a child that was forked since has none. */
-static void start_replay(struct server *s, struct space *sp, unsigned row)
-{
-	struct diag own;
-	int ret;
-
-	if (!sp->row->pid || s->opt->network)
-		return;
-	diag_init(&own, -1, DIAG_ERROR);
-	ret = replay_new(&s->replays[row], s->dir, sp, &own);
-	if (ret && !s->wset_refused)
-		diag_warn(s->diag, "%s; it is ignored", own.text);
-	s->wset_refused |= ret != 0;
-	if (!s->replays[row])
-		return;
-	s->nr_replays++;
-	record_set(s->record, sp, &s->replays[row]->set);
-	diag_info(s->diag, "process %d: a working set of %lu pages is filled ahead", sp->row->pid,
-		  wset_pages(&s->replays[row]->set));
-}
-
-void serve_end_replay(struct server *s, unsigned row)
-{
-	s->nr_replays -= s->replays[row] != NULL;
-	replay_free(s->replays[row]);
-	s->replays[row] = NULL;
-}
-
 int serve_add_space(struct server *s, struct space *sp)
 {
 	unsigned row = (unsigned)(sp->row - s->sh->rows);
@@ -111,7 +75,7 @@ int serve_add_space(struct server *s, struct space *sp)
 	s->spaces[row] = sp;
 	s->nr_spaces++;
 	s->session_spaces[sp->row->session]++;
-	start_replay(s, sp, row);
+	drain_start_replay(s, sp);
 	return ret;
 }
 
@@ -135,7 +99,7 @@ static void retire(struct server *s, struct space *sp)
 	serve_unwatch(s, sp->row->uffd);
 	if (sp->row->pidfd >= 0)
 		serve_unwatch(s, sp->row->pidfd);
-	serve_end_replay(s, row);
+	drain_end_replay(s, row);
 	s->spaces[row] = NULL;
 	s->nr_spaces--;
 	s->session_spaces[sp->row->session]--;
@@ -195,11 +159,13 @@ static uint64_t fault_window(const struct server *s, const struct space *sp, uin
 	return MAX(sp->window / 2, MIN(WINDOW_MIN << MIN(s->burst / 1024, 8UL), WINDOW_SWEEP));
 }
 
-static int fill_fault(struct server *s, struct space *sp, uint64_t addr)
+/* @pages: set to how many were filled from the images */
+static int fill_fault(struct server *s, struct space *sp, uint64_t addr, uint64_t *pages)
 {
 	struct piece p, whole;
 	int ret;
 
+	*pages = 0;
 	if (reorder_unsettled(sp))
 		return -EAGAIN;
 	sp->window = fault_window(s, sp, addr);
@@ -214,7 +180,8 @@ static int fill_fault(struct server *s, struct space *sp, uint64_t addr)
 		return fetch_fault(s, sp, &p, addr);
 	whole = p;
 	ret = fill_piece(&s->filler, sp, &p, 0, false, SHARED_FAULT);
-	record_fault(s->record, sp, &whole, whole.nr - p.nr);
+	*pages = whole.nr - p.nr;
+	record_fault(s->record, sp, &whole, *pages);
 	sp->expected = sp->cursor = p.dst;
 	s->focus = sp;
 	return ret;
@@ -228,13 +195,12 @@ static void serve_faults(struct server *s)
 	s->nr_waiting = 0;
 	for (size_t i = 0; i < nr && s->nr_faults; i++) {
 		struct fault f = s->faults[i];
-		uint64_t now;
+		uint64_t begin = s->trace ? now_ns() : 0, pages = 0, now;
 		int ret;
 
 		if (f.since > s->last_fault + PAUSE_NS)
 			s->burst = 0;
-		ret = f.sp->over ? 0 : fill_fault(s, f.sp, f.addr);
-
+		ret = f.sp->over ? 0 : fill_fault(s, f.sp, f.addr, &pages);
 		if (ret == -EAGAIN || ret == -EINPROGRESS) {
 			s->nr_waiting += ret == -EINPROGRESS;
 			s->faults[kept++] = f;
@@ -242,8 +208,10 @@ static void serve_faults(struct server *s)
 		}
 		if (ret == -ESRCH)
 			f.sp->over = true;
-		now = serve_now();
+		now = now_ns();
 		stats_fault(f.sp->stats, now - f.since);
+		if (!f.sp->over)
+			trace_fault(s->trace, f.sp, f.addr, f.since, begin, now, pages);
 		s->gap = (s->gap * 3 + MIN(now - s->last_fault, 10 * BURST_GAP_NS)) / 4;
 		s->last_fault = now;
 		s->burst = MIN(s->burst + 1, 64 * 1024);
@@ -255,7 +223,7 @@ static void serve_faults(struct server *s)
  * -errno */
 static int settle(struct server *s)
 {
-	uint64_t now = serve_now();
+	uint64_t now = now_ns();
 	bool look = now >= s->looked + LOOK_NS;
 
 	s->looked = look ? now : s->looked;
@@ -327,6 +295,11 @@ static int dispatch(struct server *s, uint64_t data)
 	case WATCH_NETWORK:
 		fetch_collect(s);
 		return 0;
+	case WATCH_METRICS:
+		return observe_metrics(s);
+	case WATCH_SCRAPE:
+		observe_scrape(s);
+		return 0;
 	}
 	return 0;
 }
@@ -344,14 +317,12 @@ static int64_t patience(const struct server *s, uint64_t now)
 		wait = now < s->held ? (int64_t)(s->held - now) : 0;
 	if (s->unwatched && (wait < 0 || wait > LOOK_NS))
 		wait = LOOK_NS;
-	if (s->opt->progress && (wait < 0 || wait > PROGRESS_NS))
-		wait = PROGRESS_NS;
-	return wait;
+	return observe_patience(s, wait);
 }
 
 static int wait_events(struct server *s, struct epoll_event *ev, int max)
 {
-	int64_t wait = patience(s, serve_now());
+	int64_t wait = patience(s, now_ns());
 	struct timespec ts = { wait / 1000000000, wait % 1000000000 };
 	int n = epoll_pwait2(s->epoll, ev, max, wait < 0 ? NULL : &ts, NULL);
 
@@ -377,10 +348,7 @@ static int loop(struct server *s)
 		serve_faults(s);
 		if (!ret)
 			ret = s->opt->network ? fetch_run(s) : drain_run(s);
-		if (s->opt->progress && now_us() >= s->drawn + PROGRESS_NS / 1000) {
-			stats_progress(s->sh, false);
-			s->drawn = now_us();
-		}
+		observe_tick(s);
 		if (ret)
 			return ret;
 	}
@@ -437,12 +405,12 @@ static int own_descriptors(struct server *s)
 		return ret;
 	s->sh->loose[2] = workers_fd(s->workers);
 	ret = serve_watch(s, s->signals, WATCH_SIGNAL, 0) ?: serve_watch(s, workers_fd(s->workers), WATCH_WORKERS, 0);
-	return ret;
+	return ret ?: observe_start(s);
 }
 
 void serve_set_pace(struct server *s)
 {
-	pace_start(&s->pace, &s->opt->modes, serve_now());
+	pace_start(&s->pace, &s->opt->modes, now_ns());
 	if (s->sh->hurry)
 		pace_hurry(&s->pace);
 }
@@ -559,8 +527,7 @@ int serve(const struct lazy_options *opt, struct shared *sh, struct diag *diag)
 		ret = loop(s);
 	if (!ret && opt->network)
 		fetch_finish(s);
-	if (opt->progress)
-		stats_progress(sh, true);
+	observe_end(s);
 	if (!ret) /* else the caller ends the processes: nothing may be closed before */
 		serve_free(s);
 	return ret;

@@ -6,11 +6,14 @@
 #include <stdint.h>
 
 #include "lazy-pages/fetch.h"
+#include "lazy-pages/metrics.h"
 #include "lazy-pages/pace.h"
+#include "lazy-pages/progress.h"
 #include "lazy-pages/record.h"
 #include "lazy-pages/replay.h"
 #include "lazy-pages/server.h"
 #include "lazy-pages/space.h"
+#include "lazy-pages/trace.h"
 #include "lazy-pages/workers.h"
 
 #define SERVE_RETRY_NS 20000 /* after that, try again what an event has stopped */
@@ -70,11 +73,23 @@ struct server {
 	uint64_t feed_after; /* ns: no drain before */
 	unsigned unwatched;  /* spaces whose end nothing announces */
 	uint64_t looked;     /* ns: when it was last looked whether they are gone */
-	uint64_t drawn;	     /* us, the progress bar */
+	struct progress progress;
+	struct scrape scrape;
+	struct trace *trace; /* NULL: nobody wants it */
 };
 
 /* What an epoll event is about; the row's number is in the low half. */
-enum watch { WATCH_LISTEN, WATCH_CONN, WATCH_UFFD, WATCH_PIDFD, WATCH_WORKERS, WATCH_SIGNAL, WATCH_NETWORK };
+enum watch {
+	WATCH_LISTEN,
+	WATCH_CONN,
+	WATCH_UFFD,
+	WATCH_PIDFD,
+	WATCH_WORKERS,
+	WATCH_SIGNAL,
+	WATCH_NETWORK,
+	WATCH_METRICS,
+	WATCH_SCRAPE
+};
 
 /**
  * serve() - Take the processes of one restore, or with --keep-serving of any number, and fill them until nothing is
@@ -96,8 +111,11 @@ struct shared_row *serve_new_row(struct server *s);
 /** serve_add_space() - Start to serve a space. Return: 0, or -errno with a sentence */
 int serve_add_space(struct server *s, struct space *sp);
 
-/** serve_end_replay() - The working set of the space in @row, if it had one, is filled, or of no more use */
-void serve_end_replay(struct server *s, unsigned row);
+/** drain_start_replay() - Fill the working set of a space, if it has one */
+void drain_start_replay(struct server *s, struct space *sp);
+
+/** drain_end_replay() - The working set of the space in @row, if it had one, is filled, or of no more use */
+void drain_end_replay(struct server *s, unsigned row);
 
 /** serve_set_pace() - From now on the drain goes as it was asked to */
 void serve_set_pace(struct server *s);
@@ -110,14 +128,29 @@ void serve_set_pace(struct server *s);
  */
 int serve_source(struct server *s, pid_t image_pid, struct source **out);
 
-/** serve_now() - CLOCK_MONOTONIC in ns */
-uint64_t serve_now(void);
-
 /** drain_run() - Let the drain go on, or stand still while faults come in. Return: 0, or -errno with a sentence */
 int drain_run(struct server *s);
 
 /** drain_jobs_back() - Take back the jobs from @job on, which workers are through with; takes NULL */
 void drain_jobs_back(struct server *s, struct job *job);
+
+/** observe_start() - Prepare for those who want to look on. Return: 0, or -errno with a sentence */
+int observe_start(struct server *s);
+
+/** observe_tick() - Let them see how far it is, if it is time */
+void observe_tick(struct server *s);
+
+/** observe_patience() - How long the owner may wait for their sake, given that it would wait @wait ns (-1: for ever) */
+int64_t observe_patience(const struct server *s, int64_t wait);
+
+/** observe_metrics() - Somebody connects for metrics. Return: 0, or -errno with a sentence */
+int observe_metrics(struct server *s);
+
+/** observe_scrape() - Read what he wants, and answer */
+void observe_scrape(struct server *s);
+
+/** observe_end() - Tell them that it is over */
+void observe_end(struct server *s);
 
 /** events_read() - Read what a userfaultfd has to say, apply its events, queue its faults. Return: 0, or -errno */
 int events_read(struct server *s, struct space *sp);

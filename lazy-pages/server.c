@@ -14,9 +14,11 @@
 #include "common/cleanup.h"
 #include "common/util.h"
 #include "lazy-pages/guardian.h"
+#include "lazy-pages/metrics.h"
 #include "lazy-pages/record.h"
 #include "lazy-pages/source/network.h"
 #include "lazy-pages/stats.h"
+#include "lazy-pages/trace.h"
 
 /*
  * From options to a running service. The socket listens before anything is forked, so whoever asked for a server in
@@ -72,46 +74,86 @@ static void raise_descriptor_limit(void)
 static int service(const struct lazy_options *opt, struct shared *sh, struct diag *diag)
 {
 	char text[4096];
-	int ret, stats = 0, record;
+	int ret, stats = 0, trace = 0, record;
 
 	raise_descriptor_limit();
 	ret = guardian_run(opt, sh, diag);
 	record = record_write(sh, opt->images_dir, diag);
 	if (opt->stats_file)
 		stats = stats_write(sh, in_work_dir(opt, opt->stats_file, text, sizeof(text)), diag);
+	if (sh->trace_fd >= 0)
+		trace = trace_end(sh->trace_fd, now_ns(), diag);
 	if (sh->listen_fd >= 0)
 		restore_socket_unlink(opt->work_dir, sh->listen_fd);
 	diag_info(diag, "%s", stats_summary(sh, text));
 	if (!ret && opt->summary && !opt->daemon)
 		puts(text);
-	return ret ?: stats ?: record;
+	return ret ?: stats ?: record ?: trace;
 }
 
-static int compare_fds(const void *a, const void *b)
+static int by_number(const void *a, const void *b)
 {
 	return *(const int *)a - *(const int *)b;
 }
 
-/* In the background: keep the log and the connections, give back all else that the caller had open. */
+/* In the background: keep the log and what the service has opened, give back all else that the caller had open. */
 static void detach_files(const struct lazy_options *opt, struct shared *sh, struct diag *diag)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC), keep[3], after = STDERR_FILENO;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), next = STDERR_FILENO + 1;
+	int keep[] = { sh->listen_fd, sh->trace_fd, sh->metrics_fd, -1, -1 };
 
-	if (diag->fd >= 0 && diag->fd <= STDERR_FILENO)
-		diag->fd = fcntl(diag->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+	if (diag->fd >= 0 && diag->fd < next)
+		diag->fd = fcntl(diag->fd, F_DUPFD_CLOEXEC, next);
+	for (int fd = 0; fd < next; fd++)
 		dup2(null, fd);
-	keep[0] = sh->listen_fd;
-	keep[1] = diag->fd;
-	keep[2] = opt->network ? network_link_fd(opt->network) : -1;
-	qsort(keep, ARRAY_SIZE(keep), sizeof(keep[0]), compare_fds);
+	keep[3] = diag->fd;
+	keep[4] = opt->network ? network_link_fd(opt->network) : -1;
+	qsort(keep, ARRAY_SIZE(keep), sizeof(keep[0]), by_number);
 	for (size_t i = 0; i < ARRAY_SIZE(keep); i++) {
-		if (keep[i] <= after)
-			continue;
-		close_range((unsigned)after + 1, (unsigned)keep[i] - 1, 0);
-		after = keep[i];
+		if (keep[i] > next)
+			close_range((unsigned)next, (unsigned)keep[i] - 1, 0);
+		next = MAX(next, keep[i] + 1);
 	}
-	close_range((unsigned)after + 1, ~0U, 0);
+	close_range((unsigned)next, ~0U, 0);
+}
+
+static void close_files(struct shared *sh)
+{
+	cleanup_close(&sh->listen_fd);
+	cleanup_close(&sh->trace_fd);
+	cleanup_close(&sh->metrics_fd);
+}
+
+/* Whoever started us may have had no standard descriptors; what is open in their place would be lost. */
+static int above_stdio(int fd)
+{
+	int high;
+
+	if (fd < 0 || fd > STDERR_FILENO)
+		return fd;
+	high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	close(fd);
+	return high < 0 ? -errno : high;
+}
+
+/* What can fail at once: the caller is to hear of it. Return: 0, or -errno with a sentence */
+static int open_files(const struct lazy_options *opt, struct shared *sh, struct diag *diag)
+{
+	const struct lazy_modes *m = &opt->modes;
+	char path[4096];
+	int ret;
+
+	ret = sh->listen_fd = above_stdio(restore_socket_listen(opt->work_dir, diag));
+	if (ret >= 0 && m->trace)
+		ret = sh->trace_fd = above_stdio(trace_begin(in_work_dir(opt, m->trace, path, sizeof(path)), diag));
+	if (ret >= 0 && m->metrics)
+		ret = sh->metrics_fd = above_stdio(metrics_listen(m->metrics, diag));
+	if (ret >= 0)
+		return 0;
+	if (sh->listen_fd >= 0)
+		restore_socket_unlink(opt->work_dir, sh->listen_fd);
+	close_files(sh);
+	return ret;
 }
 
 /* Fork the service off twice, so that it is nobody's child. Return: 0 in the caller once it is on its way. */
@@ -166,13 +208,11 @@ static int start(const struct lazy_options *given, bool daemon, struct diag *dia
 	opt.workers = MIN(opt.workers, WORKERS_MAX);
 	guardian_block_signals(&signals);
 	ret = opt.page_server ? network_connect(&given->net, &opt.network, diag) : 0;
-	if (!ret) {
-		sh->listen_fd = restore_socket_listen(opt.work_dir, diag);
-		ret = MIN(sh->listen_fd, 0);
-	}
+	if (!ret)
+		ret = open_files(&opt, sh, diag);
 	if (!ret && daemon) {
 		ret = background(&opt, sh, diag);
-		close(sh->listen_fd);
+		close_files(sh);
 	} else if (!ret) {
 		ret = write_pidfile(&opt, diag);
 		if (!ret) {

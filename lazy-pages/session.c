@@ -227,6 +227,7 @@ static int finished(struct server *s, unsigned place)
 	int ret = 0;
 
 	ss->finished = 1;
+	trace_mark(s->trace, "a restore is through", now_ns());
 	ss->stats.finished_us = now_us();
 	if (!s->sh->busy_since) {
 		s->sh->busy_since = ss->stats.finished_us;
@@ -301,7 +302,7 @@ static bool end_process(struct server *s, struct shared_row *row)
 	bool killed = !syscall(SYS_pidfd_send_signal, row->pidfd, SIGKILL, NULL, 0);
 
 	row->settled = 0;
-	serve_end_replay(s, (unsigned)(row - s->sh->rows));
+	drain_end_replay(s, (unsigned)(row - s->sh->rows));
 	if (sp)
 		serve_unwatch(s, row->uffd);
 	else
@@ -361,6 +362,7 @@ static void over(struct server *s, struct shared_session *ss)
 		write_record(s);
 	ss->stats.drained_us = now_us();
 	diag_info(s->diag, "restore %u is over: %s", ss->number, stats_line(&ss->stats, text));
+	trace_mark(s->trace, "a restore's memory is there", now_ns());
 	s->sh->nr_over++;
 	ss->state = SESSION_OVER;
 }

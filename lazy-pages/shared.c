@@ -10,7 +10,7 @@ struct shared *shared_new(void)
 
 	if (sh == MAP_FAILED)
 		return NULL;
-	sh->listen_fd = -1;
+	sh->listen_fd = sh->trace_fd = sh->metrics_fd = -1;
 	sh->inbox.row = -1;
 	sh->inbox.serial = 1;
 	for (unsigned i = 0; i < SHARED_MAX_LOOSE; i++)

@@ -92,6 +92,7 @@ struct shared_record {
 
 struct shared {
 	int32_t listen_fd;		 /* -1: closed */
+	int32_t trace_fd, metrics_fd;	 /* -1: not wanted */
 	uint32_t ending;		 /* somebody has asked the service to end */
 	uint32_t network_used;		 /* a server has used the connection to the page server */
 	uint32_t hurry;			 /* a signal wants it to end: drain at full speed */

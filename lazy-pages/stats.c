@@ -8,8 +8,7 @@
 
 #include "common/util.h"
 
-/* Buckets: 16 for each power of two, so a quantile is within 6 % of the truth. */
-static unsigned bucket(uint64_t ns)
+unsigned stats_bucket(uint64_t ns)
 {
 	unsigned log;
 
@@ -31,7 +30,7 @@ void stats_fault(struct shared_stats *st, uint64_t ns)
 	st->faults++;
 	st->sum_ns += ns;
 	st->max_ns = MAX(st->max_ns, ns);
-	st->times[bucket(ns)]++;
+	st->times[stats_bucket(ns)]++;
 }
 
 uint64_t stats_quantile(const struct shared_stats *st, double q)
@@ -51,7 +50,7 @@ static void put(json_object *obj, const char *key, uint64_t value)
 	json_object_object_add(obj, key, json_object_new_uint64(value));
 }
 
-static uint64_t filled(const struct shared_stats *st)
+uint64_t stats_filled(const struct shared_stats *st)
 {
 	return st->pages[SHARED_FAULT] + st->pages[SHARED_WSET] + st->pages[SHARED_DRAIN];
 }
@@ -119,7 +118,7 @@ static void put_stats(json_object *obj, const struct shared_stats *st, uint64_t 
 	put(pages, "gone", st->gone);
 	put(pages, "poisoned", st->poisoned);
 	json_object_object_add(obj, "pages", pages);
-	put(obj, "bytes", filled(st) * PAGE_SIZE);
+	put(obj, "bytes", stats_filled(st) * PAGE_SIZE);
 	json_object_object_add(obj, "seconds_to_drained", json_object_new_double(drained));
 }
 
@@ -166,33 +165,14 @@ int stats_write(const struct shared *sh, const char *path, struct diag *diag)
 	return ret;
 }
 
-void stats_progress(const struct shared *sh, bool last)
-{
-	unsigned width = 30, full;
-	struct shared_stats st;
-	uint64_t done;
-	char bar[32];
-
-	stats_total(sh, &st);
-	if (!st.total)
-		return;
-	done = filled(&st) + st.gone + st.poisoned;
-	full = (unsigned)(done * width / st.total);
-	memset(bar, '.', width);
-	memset(bar, '#', MIN(full, width));
-	bar[width] = '\0';
-	fprintf(stderr, "\r[%s] %lu of %lu MiB, %.1f GiB/s, %lu faults %s", bar, done >> 8, st.total >> 8,
-		(double)filled(&st) / 262144 / (busy_seconds(sh) + 1e-6), st.faults, last ? "\n" : "");
-}
-
 static const char *line(const struct shared_stats *st, double time, char *buf)
 {
 	char bad[64] = "";
 
 	if (st->poisoned)
 		snprintf(bad, sizeof(bad), ", %lu unreadable", st->poisoned);
-	snprintf(buf, 256, "%lu pages filled (%lu for %lu faults, %lu by the drain), %lu gone%s, %.3f s", filled(st),
-		 st->pages[SHARED_FAULT], st->faults, st->pages[SHARED_DRAIN], st->gone, bad, time);
+	snprintf(buf, 256, "%lu pages filled (%lu for %lu faults, %lu by the drain), %lu gone%s, %.3f s",
+		 stats_filled(st), st->pages[SHARED_FAULT], st->faults, st->pages[SHARED_DRAIN], st->gone, bad, time);
 	return buf;
 }
 

@@ -6,10 +6,14 @@
 
 #include "lazy-pages/shared.h"
 
-#define PROGRESS_NS 100000000
-
 /** stats_fault() - Count a fault that took @ns from its message to its page */
 void stats_fault(struct shared_stats *st, uint64_t ns);
+
+/** stats_bucket() - The bucket for a time: 16 for each power of two, so that a quantile is within 6 % of the truth */
+unsigned stats_bucket(uint64_t ns);
+
+/** stats_filled() - Pages filled, in all lanes */
+uint64_t stats_filled(const struct shared_stats *st);
 
 /** stats_quantile() - The fault time that the share @q (0..1) of all faults did not exceed, in ns; 0 without faults */
 uint64_t stats_quantile(const struct shared_stats *st, double q);
@@ -22,9 +26,6 @@ void stats_bury(struct shared *sh, struct shared_session *ss);
 
 /** stats_write() - Write the figures as JSON to @path. Return: 0, or -errno with a sentence in @diag */
 int stats_write(const struct shared *sh, const char *path, struct diag *diag);
-
-/** stats_progress() - Draw the progress bar on standard error; @last: for the last time */
-void stats_progress(const struct shared *sh, bool last);
 
 /** stats_line() - One line about a session: what was filled and what is gone. @buf: 256 bytes. Return: @buf */
 const char *stats_line(const struct shared_stats *st, char *buf);

@@ -23,7 +23,7 @@ struct workers {
 	bool stop;
 	uint32_t pause;
 	int event;
-	unsigned nr, running, idle;
+	unsigned nr, running, started, idle;
 	struct diag *diag;
 	pthread_t thread[];
 };
@@ -60,17 +60,29 @@ static struct job *next_job(struct workers *w)
 	return NULL;
 }
 
-static void run_job(struct filler *f, struct job *job)
+static void fill_pieces(struct filler *f, struct job *job)
 {
 	struct piece *more = job->more;
 
 	for (;;) {
+		uint64_t nr = job->piece.nr;
+
 		job->result = fill_piece(f, job->sp, &job->piece, job->opening, true, job->lane);
+		job->filled += nr - job->piece.nr;
 		if (job->result || !job->nr_more)
 			return;
 		job->piece = *more++;
 		job->nr_more--;
 	}
+}
+
+static void run_job(struct filler *f, struct job *job, unsigned worker)
+{
+	job->filled = 0;
+	job->worker = worker;
+	job->began = now_ns();
+	fill_pieces(f, job);
+	job->ended = now_ns();
 }
 
 static void *worker(void *arg)
@@ -79,12 +91,14 @@ static void *worker(void *arg)
 	struct filler urgent, bulk;
 	const uint64_t one = 1;
 	struct job *job;
+	unsigned me;
 
 	if (filler_init(&bulk, w->diag, &w->pause))
 		return NULL;
 	urgent = bulk;
 	urgent.pause = NULL;
 	pthread_mutex_lock(&w->lock);
+	me = ++w->started;
 	while (!w->stop) {
 		bool first;
 
@@ -96,7 +110,7 @@ static void *worker(void *arg)
 			continue;
 		}
 		pthread_mutex_unlock(&w->lock);
-		run_job(job->lane == SHARED_DRAIN ? &bulk : &urgent, job);
+		run_job(job->lane == SHARED_DRAIN ? &bulk : &urgent, job, me);
 		pthread_mutex_lock(&w->lock);
 		first = !w->back.first;
 		lane_put(&w->back, job);

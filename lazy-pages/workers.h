@@ -23,6 +23,9 @@ struct job {
 	enum shared_lane lane;
 	int result;		   /* as fill_piece() */
 	struct delivery *delivery; /* what the pages lie in, if they came over the network */
+	uint64_t filled;	   /* pages */
+	uint64_t began, ended;	   /* ns */
+	unsigned worker;	   /* number, from 1 */
 	struct job *next;
 };
 

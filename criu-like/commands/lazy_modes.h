@@ -20,7 +20,11 @@
 		LAZY_ROW(OPTION_FLAG, "no-drain-until-idle", LAZY_AT(base, until_idle), NULL,            \
 			 "fill nothing in the background while memory is being touched"),                \
 		LAZY_ROW(OPTION_FLAG, "record", LAZY_AT(base, record), NULL,                             \
-			 "note what is touched, to fill it first at the next restore")
+			 "note what is touched, to fill it first at the next restore"),                  \
+		LAZY_ROW(OPTION_TEXT, "trace", LAZY_AT(base, trace), "FILE",                             \
+			 "write there what was done when, for trace viewers"),                           \
+		LAZY_ROW(OPTION_TEXT, "metrics", LAZY_AT(base, metrics), "ADDR",                         \
+			 "serve figures for Prometheus at PORT, on loopback, or HOST:PORT")
 
 /**
  * command_lazy_modes() - Do these options go together?

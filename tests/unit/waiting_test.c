@@ -123,14 +123,6 @@ static void test_restarted(void **state)
 	}
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
 static void test_how_long(void **state)
 {
 	uint64_t clocks[1024] = { 0 }, began = now_ns(), waited;
