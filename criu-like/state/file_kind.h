@@ -17,6 +17,19 @@
  * Between files.c, files_open.c and the kinds of files: one source file a kind, both halves, one row in file_kinds[].
  */
 
+/* A message that waits in the receive queue of a UNIX socket. */
+struct packet {
+	SkPacketEntry entry;
+	uint8_t *data;
+	pid_t pid; /* dump: it waits at this descriptor of this process */
+	int fd;
+	int *fds;	  /* dump: what it carries, open in this process; state/in_flight.c */
+	uint32_t *rights; /* restore: the same, by their ids */
+	size_t nr_fds;
+	struct packet *next;   /* dump: of all; restore: in the queue */
+	struct packet *of_all; /* restore */
+};
+
 /* Dump: a descriptor that is being looked at. */
 struct seen {
 	struct dump *d;
@@ -25,8 +38,9 @@ struct seen {
 	int lfd; /* an own duplicate, gone after the look */
 	struct stat st;
 	struct fdinfo info;
-	uint32_t flags;	     /* O_*, without O_CLOEXEC */
-	char link[PATH_MAX]; /* what /proc/PID/fd/N points to */
+	uint32_t flags;		     /* O_*, without O_CLOEXEC */
+	char link[PATH_MAX];	     /* what /proc/PID/fd/N points to */
+	const struct packet *flight; /* it is in flight in this message, @p is the dumping process itself; NULL: not */
 };
 
 /* Dump: an open file. */
@@ -69,6 +83,9 @@ struct file_table {
 	struct packet *packets, *last_packet; /* in the receive queues of sockets */
 	ThawFileEntry **extras;		      /* state/files_extra.c */
 	size_t nr_extras, cap_extras;
+	struct process *self; /* this one, where it has files that are in flight */
+	int *in_flight;	      /* those */
+	size_t nr_in_flight, cap_in_flight;
 };
 
 /* Restore: an open file. */
@@ -107,7 +124,8 @@ struct file_opener {
 	struct idmap links;	/* id -> struct opened_file, whose name leads there; state/link_remap.c */
 	struct idmap ghosts;	/* id -> struct ghost_again */
 	struct file_lock *locks, *last_lock;
-	struct idmap queues; /* id -> struct queue */
+	struct idmap queues;	/* id -> struct queue */
+	struct packet *packets; /* in all of them */
 };
 
 /**
@@ -160,20 +178,31 @@ static inline int no_memory(struct diag *diag)
 	return diag_fail(diag, ENOMEM, "out of memory");
 }
 
+/* Where a file was seen, for messages. */
+static inline int seen_fd(const struct seen *s)
+{
+	return s->flight ? s->flight->fd : s->fd;
+}
+
+static inline pid_t seen_pid(const struct seen *s)
+{
+	return s->flight ? s->flight->pid : s->p->pid;
+}
+
 /** file_refuse() - Say that a descriptor cannot be dumped: what it is, where, and @why with the way out. Return:
  * -ENOTSUP
  */
 static inline int file_refuse(const struct seen *s, const char *what, const char *why)
 {
-	return diag_fail(s->d->diag, ENOTSUP, "%s cannot be dumped: descriptor %d of process %d (%s): %s", what, s->fd,
-			 s->p->pid, s->link, why);
+	return diag_fail(s->d->diag, ENOTSUP, "%s cannot be dumped: %sdescriptor %d of process %d (%s): %s", what,
+			 s->flight ? "in flight to " : "", seen_fd(s), seen_pid(s), s->link, why);
 }
 
 /** file_fail() - Say that a call failed on a descriptor while it was looked at. Return: -@code */
 static inline int file_fail(const struct seen *s, int code, const char *what)
 {
-	return diag_fail(s->d->diag, code, "%s failed for descriptor %d of process %d (%s): %s", what, s->fd, s->p->pid,
-			 s->link, strerror(code));
+	return diag_fail(s->d->diag, code, "%s failed for descriptor %d of process %d (%s): %s", what, seen_fd(s),
+			 seen_pid(s), s->link, strerror(code));
 }
 
 /** opener_fail() - Say that @call failed while a file of the images was restored. Return: -@code */
@@ -199,6 +228,9 @@ int files_extra_read(struct restore *r);
 
 /** file_at() - The open file behind descriptor @fd of @p, or NULL */
 struct open_file *file_at(struct dump *d, const struct process *p, int fd);
+
+/** file_in_flight() - The open file of @fd of this process, which came with @p. Return: 0, or -errno with a sentence */
+int file_in_flight(struct dump *d, const struct packet *p, int fd, const struct open_file **out);
 
 /** process_fd() - The entry of descriptor @fd of @p, or NULL */
 FdinfoEntry *process_fd(const struct process *p, int fd);
@@ -296,12 +328,6 @@ int file_locks_finish(struct restore *r);
 void file_locks_tell(struct restore *r, const struct process *p, struct batch *b);
 
 /* sk_queue.c */
-
-struct packet {
-	SkPacketEntry entry;
-	uint8_t *data;
-	struct packet *next;
-};
 
 struct queue {
 	struct packet *first, **last;

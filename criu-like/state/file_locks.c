@@ -68,6 +68,9 @@ int file_locks_note(struct seen *s, bool known)
 					   "leases are not supported yet; let the program end it");
 		if (known && l->kind != FDINFO_LOCK_POSIX)
 			continue;
+		if (s->flight)
+			return file_refuse(s, "a locked file that no process has open",
+					   "dump again when the program has received it");
 		ret = note(s, l);
 		if (ret < 0)
 			return ret;

@@ -20,6 +20,7 @@
 #include "common/util.h"
 #include "criu-like/inspect/kcmp.h"
 #include "criu-like/state/file_kind.h"
+#include "criu-like/state/in_flight.h"
 #include "criu-like/state/link_remap.h"
 #include "criu-like/state/tcp.h"
 
@@ -173,7 +174,7 @@ static int dump_new(struct seen *s, struct open_file **link)
 	return kind->dump(s, f->entry);
 }
 
-static int look_at(struct seen *s, FdinfoEntry *e)
+static int look_at(struct seen *s, FdinfoEntry *e, const struct open_file **out)
 {
 	struct open_file **link;
 	bool known;
@@ -195,12 +196,14 @@ static int look_at(struct seen *s, FdinfoEntry *e)
 	e->id = (*link)->entry->id;
 	e->type = (*link)->entry->type;
 	e->flags = s->info.flags & O_CLOEXEC ? FD_CLOEXEC : 0;
+	*out = *link;
 	return file_locks_note(s, known);
 }
 
 static int dump_descriptor(struct dump *d, struct process *p, int fd, FdinfoEntry *e)
 {
 	struct seen s = { .d = d, .p = p, .fd = fd };
+	const struct open_file *f;
 	int ret;
 
 	fdinfo_entry__init(e);
@@ -208,9 +211,33 @@ static int dump_descriptor(struct dump *d, struct process *p, int fd, FdinfoEntr
 	if (s.lfd < 0)
 		return diag_fail(d->diag, errno, "cannot get descriptor %d of process %d: %s", fd, p->pid,
 				 strerror(errno));
-	ret = look_at(&s, e);
+	ret = look_at(&s, e, &f);
 	fdinfo_free(&s.info);
 	close(s.lfd);
+	return ret;
+}
+
+int file_in_flight(struct dump *d, const struct packet *p, int fd, const struct open_file **out)
+{
+	struct process *self = d->files->self;
+	FdinfoEntry e = FDINFO_ENTRY__INIT;
+	int ret;
+
+	if (!self) {
+		self = d->files->self = calloc(1, sizeof(*self));
+		if (!self)
+			return no_memory(d->diag);
+		self->pid = getpid();
+		self->pidfd = -1;
+		self->proc_fd = proc_open(self->pid);
+	}
+	if (self->proc_fd < 0)
+		return diag_fail(d->diag, -self->proc_fd, "cannot open /proc/%d: %s", self->pid,
+				 strerror(-self->proc_fd));
+	struct seen s = { .d = d, .p = self, .fd = fd, .lfd = fd, .flight = p };
+
+	ret = look_at(&s, &e, out);
+	fdinfo_free(&s.info);
 	return ret;
 }
 
@@ -239,13 +266,11 @@ int files_dump_process(struct dump *d, struct process *p)
 
 int files_dump_peers(struct dump *d)
 {
-	for (size_t i = 0; i < nr_file_kinds; i++) {
-		int ret = file_kinds[i]->peers ? file_kinds[i]->peers(d) : 0;
+	int ret = in_flight_resolve(d);
 
-		if (ret < 0)
-			return ret;
-	}
-	return 0;
+	for (size_t i = 0; i < nr_file_kinds && ret >= 0; i++)
+		ret = file_kinds[i]->peers ? file_kinds[i]->peers(d) : 0;
+	return MIN(ret, 0);
 }
 
 FdinfoEntry *process_fd(const struct process *p, int fd)
@@ -329,6 +354,7 @@ void files_dump_free(struct dump *d)
 	for (size_t i = 0; i < nr_file_kinds; i++)
 		if (file_kinds[i]->free_dump)
 			file_kinds[i]->free_dump(d->files);
+	in_flight_free(d->files);
 	idmap_free(&d->files->named);
 	free(d->files->files);
 	free(d->files->extras);

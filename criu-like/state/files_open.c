@@ -19,6 +19,7 @@
 #include "common/util.h"
 #include "criu-like/state/file_kind.h"
 #include "criu-like/state/files.h"
+#include "criu-like/state/in_flight.h"
 #include "criu-like/state/link_remap.h"
 #include "criu-like/state/tcp.h"
 #include "criu-like/state/tty.h"
@@ -278,6 +279,8 @@ int files_open_all(struct restore *r)
 	o->base = STDERR_FILENO + 1;
 	for (size_t i = 0; i < r->tree.nr && ret == 0; i++)
 		ret = use_process(r, r->tree.procs[i]);
+	if (ret == 0)
+		ret = in_flight_use(r);
 	if (ret == 0 && o->top - o->base < (int)o->nr + SPARE_FDS)
 		ret = find_gap(r);
 	if (ret == 0)

@@ -6,17 +6,26 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/arena.h"
 #include "common/util.h"
 #include "criu-like/state/file_kind.h"
+#include "criu-like/state/in_flight.h"
 
 #define FIRST_BUFFER 65536
 #define PACKET_MAX (256u << 20) /* sanity of images */
 
-static int add_packet(struct seen *s, uint32_t id, const uint8_t *data, size_t len)
+/* What came along with a message, installed here. */
+struct received {
+	int fds[IN_FLIGHT_MAX];
+	size_t nr;
+	bool sender; /* its sender's ids were there */
+};
+
+static int add_packet(struct seen *s, uint32_t id, const uint8_t *data, size_t len, const struct received *got)
 {
 	struct file_table *t = s->d->files;
 	struct packet *p = arena_alloc(s->d->arena, sizeof(*p));
@@ -28,26 +37,34 @@ static int add_packet(struct seen *s, uint32_t id, const uint8_t *data, size_t l
 	sk_packet_entry__init(&p->entry);
 	p->entry.id_for = id;
 	p->entry.length = (uint32_t)len;
+	p->pid = seen_pid(s);
+	p->fd = seen_fd(s);
 	memcpy(p->data, data, len);
 	*(t->last_packet ? &t->last_packet->next : &t->packets) = p;
 	t->last_packet = p;
-	return 0;
+	return got && got->nr ? in_flight_keep(s->d, p, got->fds, got->nr) : 0;
 }
 
-/* Descriptors that came along were installed here. Return: how many */
-static unsigned close_received(struct msghdr *msg)
+static void take_received(struct msghdr *msg, struct received *got)
 {
-	unsigned nr = 0;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		got->sender |= c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS;
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t at = CMSG_LEN(0); at + sizeof(int) <= c->cmsg_len && got->nr < IN_FLIGHT_MAX;
+		     at += sizeof(int))
+			got->fds[got->nr++] = *(int *)((uint8_t *)c + at);
+	}
+}
 
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c))
-		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-			for (size_t at = CMSG_LEN(0); at + sizeof(int) <= c->cmsg_len; at += sizeof(int), nr++)
-				close(*(int *)((uint8_t *)c + at));
-	return nr;
+static void close_received(struct received *got)
+{
+	while (got->nr)
+		close(got->fds[--got->nr]);
 }
 
 /* Peek at the next message. Return: its length, -ENODATA at the end, -EMSGSIZE when @cap is too small, or -errno */
-static ssize_t peek(const struct seen *s, uint8_t *buf, size_t cap, size_t *need, unsigned *passed)
+static ssize_t peek(const struct seen *s, uint8_t *buf, size_t cap, size_t *need, struct received *got)
 {
 	_Alignas(struct cmsghdr) uint8_t control[2048];
 	struct iovec iov = { .iov_base = buf, .iov_len = cap };
@@ -56,64 +73,110 @@ static ssize_t peek(const struct seen *s, uint8_t *buf, size_t cap, size_t *need
 	};
 	ssize_t len = recvmsg(s->lfd, &msg, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
 
+	*got = (struct received){ 0 };
 	if (len < 0)
 		return errno == EAGAIN ? -ENODATA : -errno;
-	*passed = close_received(&msg);
+	take_received(&msg, got);
 	*need = (size_t)len;
-	return (size_t)len > cap ? -EMSGSIZE : len;
+	if ((size_t)len <= cap)
+		return len;
+	close_received(got);
+	return -EMSGSIZE;
 }
 
-static bool is_stream(const struct seen *s)
+static int peek_from(struct seen *s, int off)
 {
-	int type = 0;
-	socklen_t len = sizeof(type);
-
-	getsockopt(s->lfd, SOL_SOCKET, SO_TYPE, &type, &len);
-	return type == SOCK_STREAM;
+	return setsockopt(s->lfd, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off)) < 0 ? file_fail(s, errno, "SO_PEEK_OFF")
+										  : 0;
 }
 
-static int copy_queue(struct seen *s, uint32_t id)
+/*
+ * Of a stream, a read ends with the first message that carries descriptors: where does that begin? A read whose last
+ * byte cannot be written ends before the message that has it.
+ *
+ * @off: where the read began, @len: its length. Return: bytes before that message, or -errno with a sentence
+ */
+static ssize_t find_carrier(struct seen *s, int off, size_t len)
+{
+	size_t size = PAGE_UP(len) + PAGE_SIZE, need;
+	uint8_t *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct received got;
+	ssize_t n;
+	int ret;
+
+	if (map == MAP_FAILED)
+		return no_memory(s->d->diag);
+	ret = peek_from(s, off);
+	n = ret ? ret : mprotect(map + size - PAGE_SIZE, PAGE_SIZE, PROT_NONE) < 0 ? -errno : 0;
+	if (n == 0)
+		n = peek(s, map + size - PAGE_SIZE - (len - 1), len, &need, &got);
+	munmap(map, size);
+	if (n == -EFAULT)
+		return 0;
+	return n < 0 && !ret ? file_fail(s, (int)-n, "reading the queue") : n;
+}
+
+/* One read of a queue: a message, or a piece of a stream. */
+static int add_read(struct seen *s, uint32_t id, int off, const uint8_t *buf, size_t len, bool stream,
+		    struct received *got)
+{
+	ssize_t before = stream && got->nr ? find_carrier(s, off, len) : 0;
+	int ret = (int)MIN(before, 0);
+
+	if (before > 0)
+		ret = add_packet(s, id, buf, (size_t)before, NULL);
+	if (ret < 0) {
+		close_received(got);
+		return ret;
+	}
+	return add_packet(s, id, buf + before, len - (size_t)before, got);
+}
+
+static int copy_queue(struct seen *s, uint32_t id, int type)
 {
 	uint8_t first[FIRST_BUFFER], *buf = first;
 	size_t cap = sizeof(first), need = 0;
-	bool stream = is_stream(s);
 	int off = 0, ret = 0; /* off: how far the peeking has come, to start again with a larger buffer */
 
 	while (ret == 0) {
-		unsigned passed = 0;
-		ssize_t len = peek(s, buf, cap, &need, &passed);
+		struct received got;
+		ssize_t len = peek(s, buf, cap, &need, &got);
 
-		if (passed)
-			return file_refuse(s, "a socket with descriptors in flight",
-					   "dump again when the program has received them");
-		if (len == -ENODATA || (len == 0 && stream))
+		/* An end of file is no message: nobody has sent it. */
+		if (len == -ENODATA || (len == 0 && (type == SOCK_STREAM || (type == SOCK_SEQPACKET && !got.sender))))
 			return 0;
 		if (len == -EMSGSIZE) {
 			cap = need;
 			buf = arena_alloc(s->d->arena, cap);
 			if (!buf)
 				return no_memory(s->d->diag);
-			if (setsockopt(s->lfd, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off)) < 0)
-				return file_fail(s, errno, "SO_PEEK_OFF");
+			ret = peek_from(s, off);
 			continue;
 		}
 		if (len < 0)
 			return file_fail(s, (int)-len, "reading the queue");
-		ret = add_packet(s, id, buf, (size_t)len);
+		ret = add_read(s, id, off, buf, (size_t)len, type == SOCK_STREAM, &got);
 		off += (int)len;
+		if (ret == 0)
+			ret = peek_from(s, off);
 	}
 	return ret;
 }
 
 int sk_queue_dump(struct seen *s, uint32_t id)
 {
-	int before = -1, start = 0, ret;
+	int before = -1, start = 0, on = 1, passes = socket_number(s, SOL_SOCKET, SO_PASSCRED), ret;
+	int type = socket_number(s, SOL_SOCKET, SO_TYPE);
 	socklen_t len = sizeof(before);
 
 	if (getsockopt(s->lfd, SOL_SOCKET, SO_PEEK_OFF, &before, &len) < 0 ||
 	    setsockopt(s->lfd, SOL_SOCKET, SO_PEEK_OFF, &start, sizeof(start)) < 0)
 		return file_fail(s, errno, "SO_PEEK_OFF");
-	ret = copy_queue(s, id);
+	if (type == SOCK_SEQPACKET && setsockopt(s->lfd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
+		return file_fail(s, errno, "SO_PASSCRED");
+	ret = copy_queue(s, id, type);
+	if (type == SOCK_SEQPACKET)
+		setsockopt(s->lfd, SOL_SOCKET, SO_PASSCRED, &passes, sizeof(passes));
 	if (setsockopt(s->lfd, SOL_SOCKET, SO_PEEK_OFF, &before, sizeof(before)) < 0)
 		return file_fail(s, errno, "SO_PEEK_OFF");
 	return ret;
@@ -155,10 +218,8 @@ static int read_packet(struct restore *r, struct image_reader *reader, const SkP
 {
 	struct packet *p = arena_alloc(r->arena, sizeof(*p));
 	struct queue *q = get_queue(r, e->id_for);
+	int ret;
 
-	if (e->n_scm)
-		return diag_fail(r->diag, ENOTSUP, "sk-queues.img: descriptors in flight (id %u) are not supported yet",
-				 e->id_for);
 	if (e->length > PACKET_MAX)
 		return diag_fail(r->diag, EPROTO, "sk-queues.img: a message of %u bytes (id %u)", e->length, e->id_for);
 	if (p)
@@ -168,7 +229,10 @@ static int read_packet(struct restore *r, struct image_reader *reader, const SkP
 	p->entry.length = e->length;
 	*q->last = p;
 	q->last = &p->next;
-	return e->length ? image_get_raw(reader, p->data, e->length) : 0;
+	p->of_all = r->files->packets;
+	r->files->packets = p;
+	ret = in_flight_read(r, p, e);
+	return ret == 0 && e->length ? image_get_raw(reader, p->data, e->length) : ret;
 }
 
 int sk_queue_read(struct restore *r)
@@ -217,10 +281,10 @@ int sk_queue_fill(struct restore *r, const struct opened_file *f, int sender)
 		size_t done = 0;
 
 		do {
-			ssize_t n = send(sender, p->data + done, p->entry.length - done, MSG_DONTWAIT | MSG_NOSIGNAL);
+			ssize_t n = in_flight_send(r, p, done, sender);
 
 			if (n < 0)
-				return opener_fail(r, errno, f, "filling the receive queue");
+				return opener_fail(r, (int)-n, f, "filling the receive queue");
 			done += (size_t)n;
 		} while (done < p->entry.length);
 	}

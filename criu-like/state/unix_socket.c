@@ -181,7 +181,7 @@ static int unix_dump(struct seen *s, FileEntry *fe)
 		ret = socket_options_dump(s, &e->opts);
 	if (ret == 0)
 		ret = file_owner(s, &e->fown);
-	if (ret == 0 && diag->rqueue && e->state != TCP_LISTEN)
+	if (ret == 0 && e->state != TCP_LISTEN) /* empty messages do not count in rqueue */
 		ret = sk_queue_dump(s, e->id);
 	return ret < 0 ? ret : note_socket(s, diag, e);
 }

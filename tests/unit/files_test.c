@@ -382,7 +382,12 @@ static void test_flight(void **state)
 	packet.scm = scms;
 	im->packet = &packet;
 	add(im, FD_TYPES__REG)->reg = &im->reg;
-	assert_refused(im, ENOTSUP, "in flight");
+	assert_refused(im, EPROTO, "carries what Thaw does not know");
+	diag_clear(&im->diag);
+	scm.type = SCM_RIGHTS;
+	scm.n_rights = 1;
+	scm.rights = (uint32_t[]){ 77 };
+	assert_refused(im, EPROTO, "in flight with the id 77");
 }
 
 /* Dump a child that has what @open_files makes; all its other descriptors are closed. */
