@@ -39,6 +39,7 @@ bench: all tests
 	@$(B)/bench/limits
 	@tests/bench/lazy --build $(B)
 	@unshare --pid --fork --mount-proc tests/bench/state --build $(B)
+	@tests/bench/copies --build $(B)
 
 .PHONY: tests check demo bench
 .SECONDARY: $(UNIT:$(B)/unit/%=$(B)/tests/unit/%.o)
