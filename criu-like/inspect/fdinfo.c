@@ -71,21 +71,22 @@ static int parse_watch(const char *line, struct fdinfo *out)
 
 static int parse_lock(const char *line, struct fdinfo *out)
 {
-	static const char *const kinds[] = { "POSIX", "FLOCK", "OFDLCK" };
+	static const char *const kinds[] = { "POSIX", "FLOCK", "OFDLCK", "LEASE" };
 	struct fdinfo_lock *new = reallocarray(out->locks, out->nr_locks + 1, sizeof(*new)), *l;
-	char kind[16], type[16], end[32];
+	char kind[16], how[16], type[16], end[32];
 
 	if (!new)
 		return -ENOMEM;
 	out->locks = new;
 	l = &new[out->nr_locks];
 	*l = (struct fdinfo_lock){ .kind = FDINFO_LOCK_OTHER, .end = -1 };
-	if (sscanf(line, "%*d: %15s %*s %15s %*d %*s %" SCNd64 " %31s", kind, type, &l->start, end) != 4)
+	if (sscanf(line, "%*d: %15s %15s %15s %*d %*s %" SCNd64 " %31s", kind, how, type, &l->start, end) != 5)
 		return -EPROTO;
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (!strcmp(kind, kinds[i]))
 			l->kind = (enum fdinfo_lock_kind)i;
 	l->write = !strcmp(type, "WRITE");
+	l->breaking = !strcmp(how, "BREAKING");
 	if (strcmp(end, "EOF") != 0 && sscanf(end, "%" SCNd64, &l->end) != 1)
 		return -EPROTO;
 	out->nr_locks++;

@@ -29,11 +29,18 @@ struct fdinfo_watch {
 	uint8_t handle[FDINFO_HANDLE_MAX];
 };
 
-enum fdinfo_lock_kind { FDINFO_LOCK_POSIX, FDINFO_LOCK_FLOCK, FDINFO_LOCK_OFD, FDINFO_LOCK_OTHER };
+enum fdinfo_lock_kind {
+	FDINFO_LOCK_POSIX,
+	FDINFO_LOCK_FLOCK,
+	FDINFO_LOCK_OFD,
+	FDINFO_LOCK_LEASE,
+	FDINFO_LOCK_OTHER,
+};
 
 struct fdinfo_lock {
-	enum fdinfo_lock_kind kind; /* OTHER: leases, and what newer kernels may have */
+	enum fdinfo_lock_kind kind; /* OTHER: delegations, and what newer kernels may have */
 	bool write;
+	bool breaking;	    /* lease: its holder has been asked to give it up */
 	int64_t start, end; /* inclusive; end -1: to the end of the file */
 };
 

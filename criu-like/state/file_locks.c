@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * File locks: flock(2), and those of fcntl_locking(2) that belong to the open file (OFD) or to the process (POSIX).
+ * File locks: flock(2), and those of fcntl_locking(2) that belong to the open file (OFD) or to the process (POSIX);
+ * leases, F_SETLEASE(2const).
  *
  * Those of an open file are taken by the restorer, before the tasks inherit the file. A process loses its POSIX locks
- * on a file when it closes any descriptor of it: so they are taken in the task, last of all.
+ * on a file when it closes any descriptor of it: so they are taken in the task, last of all. Leases too: their signals
+ * tell the descriptor that they were taken by.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +20,7 @@
 #define LOCK_ENTRY_POSIX 1
 #define LOCK_ENTRY_FLOCK 2
 #define LOCK_ENTRY_OFD 4
+#define LOCK_ENTRY_LEASE 8
 
 static void append(struct file_lock **first, struct file_lock **last, struct file_lock *l)
 {
@@ -37,7 +40,7 @@ static bool noted(const struct seen *s, const FileLockEntry *e)
 
 static int note(struct seen *s, const struct fdinfo_lock *from)
 {
-	static const uint32_t flags[] = { LOCK_ENTRY_POSIX, LOCK_ENTRY_FLOCK, LOCK_ENTRY_OFD };
+	static const uint32_t flags[] = { LOCK_ENTRY_POSIX, LOCK_ENTRY_FLOCK, LOCK_ENTRY_OFD, LOCK_ENTRY_LEASE };
 	struct file_lock *l = arena_alloc(s->d->arena, sizeof(*l));
 	FileLockEntry *e = &l->entry;
 
@@ -64,8 +67,10 @@ int file_locks_note(struct seen *s, bool known)
 		int ret;
 
 		if (l->kind == FDINFO_LOCK_OTHER)
-			return file_refuse(s, "a file with a lease",
-					   "leases are not supported yet; let the program end it");
+			return file_refuse(s, "a file with a delegation", "let the program give it up");
+		if (l->breaking)
+			return file_refuse(s, "a file with a lease that somebody waits for",
+					   "dump again when the program has given it up");
 		if (known && l->kind != FDINFO_LOCK_POSIX)
 			continue;
 		if (s->flight)
@@ -103,7 +108,8 @@ static int read_lock(struct restore *r, const FileLockEntry *e)
 
 	if (!l)
 		return no_memory(r->diag);
-	if ((e->flag != LOCK_ENTRY_POSIX && e->flag != LOCK_ENTRY_FLOCK && e->flag != LOCK_ENTRY_OFD) ||
+	if ((e->flag != LOCK_ENTRY_POSIX && e->flag != LOCK_ENTRY_FLOCK && e->flag != LOCK_ENTRY_OFD &&
+	     e->flag != LOCK_ENTRY_LEASE) ||
 	    e->type > F_WRLCK)
 		return diag_fail(r->diag, ENOTSUP,
 				 "filelocks.img: descriptor %d of process %d has a lock of kind %u, type %u, "
@@ -184,5 +190,7 @@ void file_locks_tell(struct restore *r, const struct process *p, struct batch *b
 		if (l->entry.flag == LOCK_ENTRY_POSIX && l->entry.pid == p->pid)
 			batch_call(b, BATCH_MUST, SYS_fcntl, (uint64_t)l->entry.fd, F_SETLK,
 				   batch_data(b, &lock, sizeof(lock)));
+		if (l->entry.flag == LOCK_ENTRY_LEASE && l->entry.pid == p->pid)
+			batch_call(b, BATCH_MUST, SYS_fcntl, (uint64_t)l->entry.fd, F_SETLEASE, l->entry.type);
 	}
 }

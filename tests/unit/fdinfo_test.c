@@ -121,6 +121,8 @@ static void test_bad(void **state)
 	check_bad("inotify wd:1 ino:2", -EPROTO);
 	check_bad("lock:\t1: FLOCK  ADVISORY  WRITE 1 fd:00:1 0", -EPROTO);
 	check_bad("lock:\t1: FLOCK  ADVISORY  WRITE 1 fd:00:1 0 EOF", 0);
+	check_bad("lock:\t1: LEASE  BREAKING  READ 1 fd:00:1 0 EOF", 0);
+	check_bad("lock:\t1: LEASE  READ 1 fd:00:1 0 EOF", -EPROTO);
 	check_bad("inotify wd:1 ino:2 sdev:3 mask:4 ignored_mask:0 fhandle-bytes:ffff fhandle-type:1 f_handle:00",
 		  -EPROTO);
 	check_bad("inotify wd:1 ino:2 sdev:3 mask:4 ignored_mask:0 fhandle-bytes:8 fhandle-type:1 f_handle:0011",
