@@ -15,13 +15,18 @@
  * matter. Urgent ones the owner fills itself, the others are jobs for the workers. One that an event has stopped is
  * looked up again. A delivery is let go of when no space lacks any of its pages.
  *
- * What nobody has touched is asked for as far ahead as AHEAD; less while somebody waits, since the answers come in the
- * order of the requests.
+ * What nobody has touched comes ahead of time. With CRIU's protocol it is asked for, as far as AHEAD; less while
+ * somebody waits, since the answers come in the order of the requests. With Thaw's it comes by itself, as far as the
+ * page server has been granted it; each new connection is told anew what is missing, and from time to time it is told
+ * what is not wanted any more.
  */
 
 #define AHEAD 2048UL	    /* pages */
 #define AHEAD_WAITING 256UL /* while somebody waits for a page */
 #define WAITING_NS 2000000  /* or has waited so shortly ago */
+#define GRANTED 4096UL	    /* pages that may be on their way, or wait to be filled */
+#define GRANT 256UL	    /* are granted at once */
+#define TELL_NS 20000000    /* between two times that the page server is told what is not wanted any more */
 
 static struct network_source *network_source(const struct space *sp)
 {
@@ -55,7 +60,8 @@ static int ask(struct server *s, struct network_source *ns, uint64_t slot, uint6
 
 	while ((slot += same_asked(ns, slot, end - slot, true)) < end) {
 		uint64_t some = same_asked(ns, slot, MIN(end - slot, NETWORK_PIECE), false);
-		int ret = network_ask(s->opt->network, ns, slot, some, urgent);
+		int ret = network_pushes(s->opt->network) ? network_say(s->opt->network, NETWORK_GET, ns, slot, some)
+							  : network_ask(s->opt->network, ns, slot, some, urgent);
 
 		if (ret == -ENOMEM)
 			return diag_fail(s->diag, ENOMEM, "out of memory for a request");
@@ -82,8 +88,27 @@ static void unqueue(struct server *s, struct delivery **at)
 		s->fetch.last = at;
 }
 
+/* Whoever still lacks some of it was not registered there yet: it has to come once more. */
+static void want_again(struct server *s, const struct delivery *a)
+{
+	for (unsigned i = 0; i < s->nr_rows; i++) {
+		struct space *sp = s->spaces[i];
+		uint64_t slot = a->slot, end = a->slot + a->nr, nr;
+
+		if (!sp || sp->src != a->src || sp->over)
+			continue;
+		for (; (slot += space_there(sp, slot, end - slot)) < end; slot += nr) {
+			nr = space_missing(sp, slot, end - slot);
+			note_asked(network_source(sp), slot, nr, false);
+			if (network_pushes(s->opt->network))
+				network_say(s->opt->network, NETWORK_WANT, network_source(sp), slot, nr);
+		}
+	}
+}
+
 static void let_go(struct server *s, struct delivery *a)
 {
+	want_again(s, a);
 	s->fetch.staged -= a->nr;
 	network_release(s->opt->network, a);
 }
@@ -232,6 +257,15 @@ static struct delivery **find_queued(struct server *s, const struct source *src,
 	return NULL;
 }
 
+/* The bulk is to go on behind these pages. */
+static void go_on_behind(struct server *s, const struct network_source *ns, const struct piece *p)
+{
+	uint64_t next = p->run->index + p->skip + p->nr;
+
+	if (next < ns->src.map.nr_present && pagemap_find_page(&ns->src.map, next) == p->run)
+		network_say(s->opt->network, NETWORK_FROM, ns, next, 1);
+}
+
 int fetch_fault(struct server *s, struct space *sp, struct piece *p, uint64_t addr)
 {
 	uint64_t slot = p->run->index + p->skip + (PAGE_DOWN(addr) - p->dst) / PAGE_SIZE;
@@ -250,6 +284,8 @@ int fetch_fault(struct server *s, struct space *sp, struct piece *p, uint64_t ad
 			return ret;
 		s->focus = sp;
 		sp->cursor = sp->expected = p->dst + p->nr * PAGE_SIZE;
+		if (network_pushes(s->opt->network))
+			go_on_behind(s, network_source(sp), p);
 	}
 	return -EINPROGRESS;
 }
@@ -363,6 +399,125 @@ static int ask_ahead(struct server *s)
 	return MIN(ret, 0);
 }
 
+/* Pages that no space lacks, of the word of bits that begins with @page. */
+static uint64_t nobody_lacks(const struct server *s, const struct network_source *ns, uint64_t page)
+{
+	uint64_t bits = ~0ULL;
+
+	for (unsigned i = 0; i < s->nr_rows && bits; i++)
+		if (s->spaces[i] && s->spaces[i]->src == &ns->src)
+			bits &= __atomic_load_n(&s->spaces[i]->there[page / 64], __ATOMIC_ACQUIRE);
+	return bits;
+}
+
+/* Say of runs of pages whose bits are set in @bits; they are those from @page on. @run, @nr: a run that goes on. */
+static void say_runs(struct server *s, const struct network_source *ns, enum network_word word, uint64_t page,
+		     uint64_t bits, uint64_t *run, uint64_t *nr)
+{
+	for (unsigned i = 0; i < 64; i++) {
+		bool set = bits >> i & 1;
+
+		if (set && !*nr)
+			*run = page + i;
+		*nr += set;
+		if (!set && *nr) {
+			network_say(s->opt->network, word, ns, *run, *nr);
+			*nr = 0;
+		}
+	}
+}
+
+/* Tell a new connection all that is missing. */
+static void say_wanted(struct server *s, struct network_source *ns)
+{
+	uint64_t run = 0, nr = 0, pages = ns->src.map.nr_present;
+
+	for (uint64_t page = 0; page < pages; page += 64)
+		say_runs(s, ns, NETWORK_WANT, page, ~(nobody_lacks(s, ns, page) | ns->dropped[page / 64]), &run, &nr);
+	say_runs(s, ns, NETWORK_WANT, 0, 0, &run, &nr);
+}
+
+static void say_dropped(struct server *s, struct network_source *ns)
+{
+	uint64_t run = 0, nr = 0, pages = ns->src.map.nr_present;
+
+	for (uint64_t page = 0; page < pages; page += 64) {
+		uint64_t valid = pages - page < 64 ? (1ULL << (pages - page)) - 1 : ~0ULL;
+		uint64_t bits = nobody_lacks(s, ns, page) & ~ns->dropped[page / 64] & valid;
+
+		say_runs(s, ns, NETWORK_DROP, page, bits, &run, &nr);
+		ns->dropped[page / 64] |= bits;
+	}
+	say_runs(s, ns, NETWORK_DROP, 0, 0, &run, &nr);
+}
+
+/* Have the page server know what is wanted of whom, and what is not any more. */
+static void inform(struct server *s)
+{
+	uint64_t generation = network_generation(s->opt->network), now = now_ns();
+	bool tell = now >= s->fetch.told + TELL_NS;
+
+	if (generation != s->fetch.generation)
+		network_owes_nothing(s->opt->network);
+	s->fetch.generation = generation;
+	s->fetch.told = tell ? now : s->fetch.told;
+	for (unsigned i = 0; i < s->nr_rows; i++)
+		if (s->spaces[i])
+			network_source(s->spaces[i])->had_space = true;
+	for (size_t i = 0; i < s->nr_sources; i++) {
+		struct network_source *ns = (struct network_source *)s->sources[i].src;
+
+		if (!ns->had_space)
+			continue;
+		if (ns->generation != generation) {
+			memset(ns->asked, 0, (ns->src.map.nr_present / 64 + 1) * sizeof(*ns->asked));
+			say_wanted(s, ns);
+			ns->generation = generation;
+		}
+		if (tell)
+			say_dropped(s, ns);
+	}
+}
+
+static bool anything_settled(const struct server *s)
+{
+	for (unsigned i = 0; i < s->nr_rows; i++)
+		if (may_ask(s->spaces[i]))
+			return true;
+	return false;
+}
+
+/* Let more come, as far as that is wanted. */
+static void grant(struct server *s)
+{
+	uint64_t now = now_ns(), hold = pace_hold(&s->pace, s->last_fault);
+	uint64_t some = s->pace.modes.drain_rate ? NETWORK_PIECE : GRANT;
+
+	if (s->pace.modes.until_idle && now < hold) {
+		s->held = hold;
+		return;
+	}
+	while (network_owed(s->opt->network) + s->fetch.staged + some <= GRANTED && anything_settled(s)) {
+		uint64_t next = pace_next(&s->pace);
+
+		if (now < next) {
+			s->held = next == PACE_NEVER ? 0 : next;
+			return;
+		}
+		network_grant(s->opt->network, some);
+		pace_spend(&s->pace, some, now);
+	}
+}
+
+static int ask_for_more(struct server *s)
+{
+	if (!network_pushes(s->opt->network))
+		return ask_ahead(s);
+	inform(s);
+	grant(s);
+	return 0;
+}
+
 int fetch_run(struct server *s)
 {
 	int ret = hand_out_all(s);
@@ -371,7 +526,7 @@ int fetch_run(struct server *s)
 	if (ret)
 		return ret;
 	if (!s->fetch.error)
-		return ask_ahead(s);
+		return ask_for_more(s);
 	return !s->fetch.staged && anything_missing(s) ? broken(s) : 0;
 }
 
@@ -387,6 +542,8 @@ int fetch_start(struct server *s)
 		ret = network_start(s->opt->network, s->diag);
 	if (ret)
 		return ret;
+	diag_info(s->diag, "Pages come from %s by %s protocol", network_peer(s->opt->network),
+		  network_pushes(s->opt->network) ? "Thaw's" : "CRIU's");
 	s->sh->loose[3] = network_fd(s->opt->network);
 	return serve_watch(s, network_fd(s->opt->network), WATCH_NETWORK, 0);
 }

@@ -16,6 +16,8 @@ struct fetch {
 	struct delivery *first, **last; /* came, and not with the workers yet */
 	uint64_t staged;		/* pages that came and are not let go of */
 	int error;			/* why nothing more will come, 0: it will */
+	uint64_t generation;		/* of the connections over which pages were asked for */
+	uint64_t told;			/* ns: when the page server was last told what is not wanted any more */
 };
 
 /** fetch_start() - Begin to receive, with opt->network's connection. Return: 0, or -errno with a sentence */

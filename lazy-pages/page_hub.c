@@ -11,12 +11,14 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "lazy-pages/wire/page_session.h"
 
 /* A connection. Its thread serves it; the hub joins the thread and frees it. */
 struct client {
 	struct client *next;
 	struct link *link;
 	struct page_supply *supply;
+	struct page_sessions *sessions;
 	struct diag *diag;
 	int event; /* the hub's */
 	pthread_t thread;
@@ -28,6 +30,7 @@ struct running {
 	const struct page_hub *hub;
 	struct diag *diag;
 	int event;
+	struct page_sessions sessions;
 	struct client *clients;
 	bool given; /* pages may have been given away */
 };
@@ -37,7 +40,7 @@ static void *serve_client(void *arg)
 	struct client *c = arg;
 	const uint64_t one = 1;
 
-	c->end = page_serve(c->link, c->supply, c->diag);
+	c->end = page_serve(c->link, c->supply, c->sessions, c->diag);
 	__atomic_store_n(&c->over, true, __ATOMIC_RELEASE);
 	if (write(c->event, &one, sizeof(one)) < 0)
 		diag_warn(c->diag, "cannot wake the page server: %s", strerror(errno));
@@ -51,7 +54,7 @@ static int start_client(struct running *r)
 
 	if (!c)
 		return diag_fail(r->diag, ENOMEM, "out of memory for a connection");
-	*c = (struct client){ .supply = r->hub->supply, .diag = r->diag, .event = r->event };
+	*c = (struct client){ .supply = r->hub->supply, .sessions = &r->sessions, .diag = r->diag, .event = r->event };
 	ret = link_accept(r->hub->listen_fd, r->hub->net, &c->link, r->diag);
 	if (!ret && !r->given && r->hub->first)
 		ret = r->hub->first(r->hub->arg);
@@ -148,7 +151,7 @@ static int loop(struct running *r)
 int page_hub_run(const struct page_hub *hub, struct diag *diag)
 {
 	_cleanup_close_ int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	struct running r = { .hub = hub, .diag = diag, .event = event };
+	struct running r = { .hub = hub, .diag = diag, .event = event, .sessions.lock = PTHREAD_MUTEX_INITIALIZER };
 	int ret;
 
 	if (event < 0)

@@ -428,6 +428,10 @@ int serve_source(struct server *s, pid_t image_pid, struct source **out)
 		return diag_fail(s->diag, ENOMEM, "out of memory for the pages of process %d", image_pid);
 	ret = s->opt->page_server ? source_open_network(s->dir, image_pid, out, s->diag)
 				  : source_open_images(s->dir, image_pid, out, s->diag);
+	if (!ret && s->opt->network && network_knows(s->opt->network, (struct network_source *)*out)) {
+		source_put(*out);
+		ret = diag_fail(s->diag, ENOMEM, "out of memory for the pages of process %d", image_pid);
+	}
 	if (!ret)
 		s->sources[s->nr_sources++] = (struct known_source){ image_pid, *out };
 	return ret;

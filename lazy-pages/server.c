@@ -100,14 +100,14 @@ static int by_number(const void *a, const void *b)
 static void detach_files(const struct lazy_options *opt, struct shared *sh, struct diag *diag)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), next = STDERR_FILENO + 1;
-	int keep[] = { sh->listen_fd, sh->trace_fd, sh->metrics_fd, -1, -1 };
+	int keep[] = { sh->listen_fd, sh->trace_fd, sh->metrics_fd, -1, -1, -1 };
 
 	if (diag->fd >= 0 && diag->fd < next)
 		diag->fd = fcntl(diag->fd, F_DUPFD_CLOEXEC, next);
 	for (int fd = 0; fd < next; fd++)
 		dup2(null, fd);
 	keep[3] = diag->fd;
-	keep[4] = opt->network ? network_link_fd(opt->network) : -1;
+	network_fds(opt->network, keep + 4);
 	qsort(keep, ARRAY_SIZE(keep), sizeof(keep[0]), by_number);
 	for (size_t i = 0; i < ARRAY_SIZE(keep); i++) {
 		if (keep[i] > next)

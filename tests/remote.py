@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import fcntl
+import mmap
 import os
 import select
 import shutil
@@ -100,15 +101,28 @@ def merge(pages, images):
             shutil.move(os.path.join(pages, name), images)
 
 
-class Proxy:
-    """Passes connections on to a port, each byte @delay seconds late; breaks all after so many bytes to the client's
-    or the server's side, when told to cut(), or swallows everything after silence()."""
+class Switch:
+    """A number that processes on all hosts see: 0 all goes on, 1 the network is silent, 2 it is broken for good."""
 
-    def __init__(self, port, delay=0.0, cut_after=None, stall=None, host="127.0.0.1", listen="127.0.0.1"):
-        self.target, self.delay, self.cut_after, self.stall = (host, port), delay, cut_after, stall
-        self.passed, self.connections = 0, []
+    def __init__(self):
+        self.memory = mmap.mmap(-1, 1)
+
+    def set(self, value):
+        self.memory[0] = value
+
+    def get(self):
+        return self.memory[0]
+
+
+class Proxy:
+    """Passes connections on to a port, each byte @delay seconds late and at most @rate bytes a second; breaks all
+    connections once, after @cut_after bytes; keeps silent or breaks as @hold says; waits @stall() before each piece."""
+
+    def __init__(self, port, delay=0.0, rate=None, cut_after=None, stall=None, hold=None, host="127.0.0.1",
+                 listen="127.0.0.1"):
+        self.target, self.delay, self.rate, self.stall, self.hold = (host, port), delay, rate, stall, hold
+        self.cut_after, self.passed, self.connections = cut_after, 0, []
         self.lock = threading.Lock()
-        self.silent = threading.Event()
         self.server = socket.create_server((listen, 0))
         self.port = self.server.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -119,16 +133,21 @@ class Proxy:
     def __exit__(self, *_):
         self.close()
 
+    def _state(self):
+        return self.hold.get() if self.hold else 0
+
     def _accept(self):
         while True:
             try:
                 near, _ = self.server.accept()
+                far = socket.create_connection(self.target) if self._state() != 2 else None
             except OSError:
-                return
-            try:
-                far = socket.create_connection(self.target)
-            except OSError:
-                near.close()
+                near = far = None
+            if not far:
+                if self.server.fileno() < 0:
+                    return
+                if near:
+                    near.close()
                 continue
             for s in near, far:
                 s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -137,23 +156,29 @@ class Proxy:
             for a, b in (near, far), (far, near):
                 threading.Thread(target=self._pump, args=(a, b), daemon=True).start()
 
+    def _send(self, b, data):
+        while self._state() == 1:
+            time.sleep(0.005)
+        if self._state() == 2:
+            self.cut()
+        b.sendall(data)
+        if self.rate:
+            time.sleep(len(data) / self.rate)
+
     def _pump(self, a, b):
         """One direction. A delay is kept by a queue of pieces that are due later, so that it costs no bandwidth."""
         queue, ended = [], False
         try:
             while queue or not ended:
-                now = time.monotonic()
-                due = queue[0][0] - now if queue else None
+                due = queue[0][0] - time.monotonic() if queue else None
                 if due is not None and due <= 0:
-                    b.sendall(queue.pop(0)[1])
+                    self._send(b, queue.pop(0)[1])
                     continue
                 room = not ended and len(queue) < 256
                 if not select.select([a] if room else [], [], [], due)[0]:
                     continue
-                data = a.recv(1 << 18)
+                data = a.recv(1 << 17)
                 ended = not data
-                if not data or self.silent.is_set():
-                    continue
                 self.passed += len(data)
                 if self.cut_after is not None and self.passed > self.cut_after:
                     self.cut_after = None
@@ -162,10 +187,10 @@ class Proxy:
                 wait = self.delay + (self.stall() if self.stall else 0)
                 if wait or queue:
                     queue.append((time.monotonic() + wait, data))
-                else:
-                    b.sendall(data)
+                elif data:
+                    self._send(b, data)
             b.shutdown(socket.SHUT_WR)
-        except OSError:
+        except (OSError, ValueError):
             pass
 
     def cut(self):
@@ -175,7 +200,7 @@ class Proxy:
         for pair in broken:
             for s in pair:
                 with contextlib.suppress(OSError):
-                    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     s.shutdown(socket.SHUT_RDWR)
                     s.close()
 

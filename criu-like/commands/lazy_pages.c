@@ -22,6 +22,7 @@ static const struct command_option options[] = {
 	LAZY_MODE_OPTIONS(AT(modes)),
 	{ OPTION_FLAG, 0, "page-server", AT(page_server), NULL, "pages come from a page server", 0, 0 },
 	NET_ROWS(AT(net)),
+	NET_CLIENT_ROWS(AT(net)),
 };
 
 static const struct command_usage usage = {
@@ -32,7 +33,9 @@ static const struct command_usage usage = {
 
 int cmd_lazy_pages(int argc, char **argv)
 {
-	struct lazy_options opt = { .images_dir = ".", .status_fd = -1, .summary = true };
+	struct lazy_options opt = {
+		.images_dir = ".", .status_fd = -1, .summary = true, .net.reconnect_timeout = NET_RECONNECT_S
+	};
 	struct log_options log = { .verbosity = 1 };
 	struct diag diag;
 	int ret = command_parse(&usage, argc, argv, &opt, &log);

@@ -6,18 +6,29 @@
 #include "lazy-pages/modes.h"
 #include "lazy-pages/net/link.h"
 
-/* The rows of the options that all commands with a connection have. @at: offset of the command's struct net_options. */
-#define NET_ROWS(at)                                                                                  \
-	{ OPTION_TEXT, 0,                                                                             \
-	  "address",   (at) + offsetof(struct net_options, address),                                  \
-	  "ADDRESS",   "of the page server (default: 127.0.0.1)",                                     \
-	  0,	       0 },                                                                           \
-		{ OPTION_UNSIGNED,	0, "port", (at) + offsetof(struct net_options, port), "PORT", \
-		  "of the page server", 0, 65535 },                                                   \
-	{                                                                                             \
-		OPTION_FLAG, 0, "insecure", (at) + offsetof(struct net_options, insecure), NULL,      \
-			"let memory go to other hosts in the clear", 0, 0                             \
+#define NET_ROW(kind, name, at, arg, help, min, max)    \
+	{                                               \
+		kind, 0, name, at, arg, help, min, max, \
 	}
+#define NET_AT(base, member) ((base) + offsetof(struct net_options, member))
+
+/* The rows of the options that all commands with connections have. @base: offset of the command's struct net_options.
+ */
+#define NET_ROWS(base)                                                                                               \
+	NET_ROW(OPTION_TEXT, "address", NET_AT(base, address), "ADDRESS", "of the page server (default: 127.0.0.1)", \
+		0, 0),                                                                                               \
+		NET_ROW(OPTION_UNSIGNED, "port", NET_AT(base, port), "PORT", "of the page server", 0, 65535),        \
+		NET_ROW(OPTION_FLAG, "insecure", NET_AT(base, insecure), NULL,                                       \
+			"let memory go to other hosts in the clear", 0, 0)
+
+/* And those of a server whose pages come from a page server. */
+#define NET_CLIENT_ROWS(base)                                                                     \
+	NET_ROW(OPTION_UNSIGNED, "reconnect-timeout", NET_AT(base, reconnect_timeout), "SECONDS", \
+		"try so long to get a lost connection back (default: 60)", 0, 1000000),           \
+		NET_ROW(OPTION_TEXT, "compress", NET_AT(base, compress), "METHOD",                \
+			"have memory sent compressed: none (default), lz4 or zstd", 0, 0)
+
+#define NET_RECONNECT_S 60
 
 /**
  * command_page_server() - Do the options of a server whose memory comes from a page server go together?

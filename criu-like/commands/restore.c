@@ -19,6 +19,7 @@ static const struct command_option options[] = {
 	{ OPTION_FLAG, 0, "page-server", AT(page_server), NULL, "with --lazy-pages: memory comes from a page server", 0,
 	  0 },
 	NET_ROWS(AT(net)),
+	NET_CLIENT_ROWS(AT(net)),
 	{ OPTION_TEXT, 0, "stats", AT(stats_file), "FILE", "with --lazy-pages: figures of the server, JSON", 0, 0 },
 	{ OPTION_FLAG, 0, "no-verify", AT(no_verify), NULL, "take pages without comparing their checksums", 0, 0 },
 	LAZY_MODE_OPTIONS(AT(modes)),
@@ -44,7 +45,10 @@ static const struct command_usage usage = {
 
 int call_restore(int argc, char **argv, struct command_call *call)
 {
-	struct restore_options opt = { .hook = call->hook, .images_dir = ".", .network_lock = "nftables" };
+	struct restore_options opt = { .hook = call->hook,
+				       .images_dir = ".",
+				       .network_lock = "nftables",
+				       .net.reconnect_timeout = NET_RECONNECT_S };
 	struct log_options log = { .stderr_fd = call->stderr_fd };
 	struct diag *diag = &call->diag;
 	int status = 0;

@@ -119,19 +119,22 @@ static int set_options(int fd)
 	return 0;
 }
 
-/* A link around @fd, which it takes in any case. */
-static int link_new(int fd, struct link **out, struct diag *diag)
+/* A link around @given, which it takes in any case. It is kept away from the numbers of the standard descriptors. */
+static int link_new(int given, struct link **out, struct diag *diag)
 {
 	struct link *l = calloc(1, sizeof(*l));
 	struct sockaddr_storage peer;
 	socklen_t len = sizeof(peer);
-	int ret = l ? set_options(fd) : -ENOMEM;
+	int fd = given > STDERR_FILENO ? given : fcntl(given, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	int ret = fd < 0 ? -errno : l ? set_options(fd) : -ENOMEM;
 
+	if (fd != given)
+		close(given);
 	if (!ret && getpeername(fd, (struct sockaddr *)&peer, &len))
 		ret = -errno;
 	if (ret) {
 		free(l);
-		close(fd);
+		cleanup_close(&fd);
 		return diag_fail(diag, -ret, "cannot use a connection: %s", strerror(-ret));
 	}
 	l->fd = fd;

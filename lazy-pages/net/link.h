@@ -17,9 +17,11 @@
 
 /* Where and how; the commands fill it. All strings are the caller's. */
 struct net_options {
-	const char *address; /* NULL: NET_LOOPBACK */
-	unsigned port;	     /* 0: any (to listen only) */
-	bool insecure;	     /* other addresses than loopback may be used without encryption */
+	const char *address;	    /* NULL: NET_LOOPBACK */
+	unsigned port;		    /* 0: any (to listen only) */
+	const char *compress;	    /* none (also if NULL), lz4 or zstd: what a page server is asked to do with pages */
+	unsigned reconnect_timeout; /* seconds to try to connect again */
+	bool insecure;		    /* other addresses than loopback may be used without encryption */
 };
 
 struct link;

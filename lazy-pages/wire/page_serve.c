@@ -7,7 +7,7 @@
 
 #include "common/cleanup.h"
 #include "common/util.h"
-#include "lazy-pages/wire/page_wire.h"
+#include "lazy-pages/wire/page_session.h"
 
 #define PIECE 256UL /* pages that are read and sent at once */
 
@@ -34,6 +34,7 @@ static int send_pages(struct serving *s, struct page_msg *msg, const struct page
 
 	msg->command = PAGE_ADD_F;
 	msg->flags = PE_PRESENT;
+	msg->len = 0;
 	msg->nr_pages = left;
 	while (left) {
 		uint64_t nr = MIN(left, PIECE);
@@ -64,27 +65,39 @@ static int send_pages(struct serving *s, struct page_msg *msg, const struct page
 	return 0;
 }
 
-static int on_get(struct serving *s, struct page_msg *msg)
+const char *page_find_run(struct page_supply *supply, const struct page_msg *msg, const struct pagemap **map,
+			  const struct page_run **run, struct diag *diag)
 {
 	const char *why = page_msg_check(msg, PAGEMAP_ADDRESS_END);
-	const struct pagemap *map;
-	const struct page_run *run;
 	size_t i;
 	int ret;
 
 	if (why)
-		return refuse(s, msg, why);
-	ret = s->supply->ops->map(s->supply, msg->whose, &map, s->diag);
+		return why;
+	ret = supply->ops->map(supply, msg->whose, map, diag);
 	if (ret)
-		return refuse(s, msg, ret == -ESRCH ? "there is no such process" : s->diag->text);
-	i = pagemap_find(map, msg->vaddr);
-	run = &map->runs[i];
-	if (i == map->nr || run->vaddr > msg->vaddr || !(run->flags & PE_PRESENT))
-		return refuse(s, msg, "it has no such page; the two sides have different images");
-	return send_pages(s, msg, run, (msg->vaddr - run->vaddr) / PAGE_SIZE);
+		return ret == -ESRCH ? "there is no such process" : "its pagemap cannot be read";
+	i = pagemap_find(*map, msg->vaddr);
+	*run = &(*map)->runs[i];
+	if (i == (*map)->nr || (*run)->vaddr > msg->vaddr || !((*run)->flags & PE_PRESENT) ||
+	    msg->nr_pages > (*run)->nr_pages - (msg->vaddr - (*run)->vaddr) / PAGE_SIZE)
+		return "it has no such pages; the two sides have different images";
+	return NULL;
 }
 
-enum serve_end page_serve(struct link *l, struct page_supply *supply, struct diag *diag)
+static int on_get(struct serving *s, struct page_msg *msg)
+{
+	const struct pagemap *map;
+	const struct page_run *run;
+	struct page_msg first = *msg;
+	const char *why;
+
+	first.nr_pages = MIN(first.nr_pages, 1); /* where the run ends the answer does */
+	why = page_find_run(s->supply, &first, &map, &run, s->diag);
+	return why ? refuse(s, msg, why) : send_pages(s, msg, run, (msg->vaddr - run->vaddr) / PAGE_SIZE);
+}
+
+enum serve_end page_serve(struct link *l, struct page_supply *supply, struct page_sessions *sessions, struct diag *diag)
 {
 	_cleanup_free_ void *buf = aligned_alloc(PAGE_SIZE, PIECE * PAGE_SIZE);
 	struct serving s = { .link = l, .supply = supply, .diag = diag, .buf = buf };
@@ -93,6 +106,8 @@ enum serve_end page_serve(struct link *l, struct page_supply *supply, struct dia
 	int ret = buf ? 0 : -ENOMEM;
 
 	while (!ret && !(ret = page_msg_receive(l, &msg))) {
+		if (end == SERVE_IGNORED && msg.command == PAGE_PARENT && msg.whose == THAW_PROCESS)
+			return page_session_serve(l, supply, sessions, diag);
 		end = SERVE_LOST;
 		if (msg.command == PAGE_GET) {
 			ret = on_get(&s, &msg);

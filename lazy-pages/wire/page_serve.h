@@ -3,7 +3,7 @@
 #define THAW_LAZY_PAGE_SERVE_H
 
 #include "images/pagestore.h"
-#include "lazy-pages/net/link.h"
+#include "lazy-pages/wire/page_wire.h"
 
 /*
  * A page server that serves memory. Where that comes from is a *supply*: images on disk, or a frozen tree. Each
@@ -17,6 +17,8 @@ struct page_supply_ops {
 	/* Pages of one run; as page_store_get() */
 	int (*read)(struct page_supply *s, uint64_t pid, const struct page_run *run, uint64_t skip, uint64_t nr,
 		    void *buf, const void **data, struct diag *diag);
+	/* These pages will not be asked for again by the client that has them; NULL: does not care */
+	void (*forget)(struct page_supply *s, uint64_t pid, uint64_t vaddr, uint64_t nr);
 };
 
 struct page_supply {
@@ -29,12 +31,24 @@ enum serve_end {
 	SERVE_IGNORED /* it asked for nothing: somebody looked whether we listen */
 };
 
+struct page_sessions;
+
 /**
  * page_serve() - Serve one connection until its end
  * @supply: kept by the caller
+ * @sessions: those of Thaw's own protocol that there are, page_session.h
  *
  * What goes wrong is said in @diag's log, as a warning.
  */
-enum serve_end page_serve(struct link *l, struct page_supply *supply, struct diag *diag);
+enum serve_end page_serve(struct link *l, struct page_supply *supply, struct page_sessions *sessions,
+			  struct diag *diag);
+
+/**
+ * page_find_run() - The run that a message's pages lie in
+ *
+ * Return: NULL, or what is wrong with the message
+ */
+const char *page_find_run(struct page_supply *supply, const struct page_msg *msg, const struct pagemap **map,
+			  const struct page_run **run, struct diag *diag);
 
 #endif

@@ -10,24 +10,27 @@
 void page_msg_encode(const struct page_msg *msg, uint8_t buf[static PAGE_MSG_LEN])
 {
 	uint32_t command = htole32((uint32_t)msg->flags << 16 | msg->command);
+	uint32_t len = htole32(msg->len);
 	uint64_t words[3] = { htole64(msg->nr_pages), htole64(msg->vaddr), htole64(msg->whose) };
 
-	memset(buf, 0, PAGE_MSG_LEN);
 	memcpy(buf, &command, sizeof(command));
+	memcpy(buf + 4, &len, sizeof(len));
 	memcpy(buf + 8, words, sizeof(words));
 }
 
 void page_msg_decode(const uint8_t buf[static PAGE_MSG_LEN], struct page_msg *msg)
 {
-	uint32_t command;
+	uint32_t command, len;
 	uint64_t words[3];
 
 	memcpy(&command, buf, sizeof(command));
+	memcpy(&len, buf + 4, sizeof(len));
 	memcpy(words, buf + 8, sizeof(words));
 	command = le32toh(command);
 	*msg = (struct page_msg){
 		.command = (uint16_t)command,
 		.flags = (uint16_t)(command >> 16),
+		.len = le32toh(len),
 		.nr_pages = le64toh(words[0]),
 		.vaddr = le64toh(words[1]),
 		.whose = le64toh(words[2]),

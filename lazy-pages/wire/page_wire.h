@@ -2,6 +2,7 @@
 #ifndef THAW_LAZY_PAGE_WIRE_H
 #define THAW_LAZY_PAGE_WIRE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "lazy-pages/net/link.h"
@@ -10,7 +11,7 @@
  * The page server's protocol, as CRIU 4.2 has it. A message is 32 bytes, little-endian (CRIU: in the CPU's order):
  *
  *	u32 command	the low 16 bits are enum page_command, the high 16 the flags of a pagemap entry (PE_*)
- *	u32 unused
+ *	u32 unused; in Thaw's own messages the number of bytes that follow
  *	u64 nr_pages
  *	u64 vaddr
  *	u64 whose	a process: its pid as the images have it. PAGE_GET and its answers say the plain number; the
@@ -29,6 +30,26 @@
  *	to both
  *	PAGE_CLOSE	that was all; answer: i32 0, when all is safe
  *	PAGE_FORCE_CLOSE	the same
+ *
+ * Thaw's own protocol. A client begins with PAGE_PARENT of THAW_PROCESS, which no dump has: CRIU's server answers that
+ * there are no parent images of it, and all stays as above; Thaw's answers THAW_ANSWER. Then the client has two
+ * connections, one for what is urgent and one for the bulk. Numbers and addresses are those of a process's pagemap, and
+ * all its pages lie in one run of that.
+ *
+ *	client, first on each
+ *	THAW_HELLO	nr_pages: the codec that it would like; vaddr: 0, or the session that the urgent connection
+ *			belongs to. Answer: THAW_HELLO, vaddr: the session
+ *	client, bulk
+ *	THAW_WANT	pages that it lacks; pages that nobody said are not sent in bulk
+ *	THAW_CREDIT	nr_pages more may be sent in bulk
+ *	THAW_FROM	the bulk goes on from vaddr
+ *	THAW_DROP	pages that will never be asked for again
+ *	PAGE_CLOSE	as above
+ *	client, urgent
+ *	PAGE_GET	pages that somebody waits for; answered with THAW_PAGES, in any pieces
+ *	server
+ *	THAW_PAGES	pages; see page_pack.h
+ *	THAW_LACK	pages that cannot be had
  */
 
 #define PAGE_MSG_LEN 32
@@ -45,11 +66,23 @@ enum page_command {
 	PAGE_GET = 7,
 	PAGE_CLOSE = 0x1023,
 	PAGE_FORCE_CLOSE = 0x1024,
+
+	THAW_HELLO = 0x5401,
+	THAW_WANT = 0x5402,
+	THAW_CREDIT = 0x5403,
+	THAW_FROM = 0x5404,
+	THAW_DROP = 0x5405,
+	THAW_PAGES = 0x5406,
+	THAW_LACK = 0x5407,
 };
+
+#define THAW_PROCESS ((uint64_t)0x54484157 << 8 | PAGE_OF_PROCESS) /* "THAW", larger than any pid */
+#define THAW_ANSWER 0x54480001u					   /* the low half is the version */
 
 struct page_msg {
 	uint16_t command; /* enum page_command, or whatever came */
-	uint16_t flags;	  /* PE_* */
+	uint16_t flags;	  /* PE_*; of THAW_PAGES enum page_codec */
+	uint32_t len;	  /* bytes that follow, of Thaw's own messages */
 	uint64_t nr_pages, vaddr, whose;
 };
 
