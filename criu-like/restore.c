@@ -25,6 +25,7 @@
 #include "criu-like/inject/arch.h"
 #include "criu-like/lists.h"
 #include "criu-like/stage.h"
+#include "criu-like/state/aio.h"
 #include "criu-like/state/calls.h"
 #include "criu-like/state/core.h"
 #include "criu-like/state/files.h"
@@ -130,6 +131,7 @@ static int open_region(struct restore *r)
 		records += 5 * p->mm->n_vmas + p->nr_guards + 4 * p->nr_threads + 32;
 		bytes += 256 * p->nr_threads + 16 * 1024;
 		files_room(r, p, &records, &bytes);
+		aio_room(p, &records, &bytes);
 		for (size_t k = 0; k < p->nr_threads; k++)
 			kinds_room_to_tell(r, &p->threads[k], &records, &bytes);
 	}

@@ -24,6 +24,7 @@
 #include "common/util.h"
 #include "criu-like/restore.h"
 #include "criu-like/state/guards.h"
+#include "criu-like/state/aio.h"
 #include "criu-like/state/page_out.h"
 #include "criu-like/state/uffd.h"
 #include "criu-like/state/vma.h"
@@ -70,6 +71,8 @@ static int scan_vma(const struct dump *d, int pagemap_fd, const VmaEntry *v, str
 	int ret;
 
 	if (v->status & VMA_VDSO)
+		return add_range(list, v->start, v->end, PE_PRESENT, false);
+	if (v->status & VMA_AIORING)
 		return add_range(list, v->start, v->end, PE_PRESENT, false);
 	if (!(v->status & (VMA_FILE_PRIVATE | VMA_ANON_PRIVATE)) || v->status & (VMA_VVAR | VMA_VSYSCALL))
 		return 0;
@@ -187,6 +190,8 @@ static int do_job(struct filler *f, const struct job *job, void *buf)
 		return ret;
 	if (v->status & VMA_VDSO)
 		return check_vdso(f, job, data);
+	if (v->status & VMA_AIORING)
+		return aio_fill(f->r, f->p, v, addr, data, job->nr * PAGE_SIZE);
 	if (job->by_uffd)
 		ret = uffd_copy(f->p->uffd, addr, data, job->nr * PAGE_SIZE);
 	else

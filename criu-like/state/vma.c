@@ -12,6 +12,7 @@
 
 #include "common/util.h"
 #include "criu-like/inject/arch.h"
+#include "criu-like/state/aio.h"
 #include "criu-like/state/files.h"
 #include "criu-like/state/memfd.h"
 #include "criu-like/state/shmem.h"
@@ -85,7 +86,7 @@ static int check_area(struct dump *d, const struct process *p, const struct area
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
 		if (a->vm_flags & refused[i].vm_flag)
 			return refuse(d, p, a, refused[i].what);
-	if (has_prefix(a->name, "anon_inode:") || has_prefix(a->name, "socket:") || has_prefix(a->name, "/[aio]"))
+	if (has_prefix(a->name, "anon_inode:") || has_prefix(a->name, "socket:"))
 		return refuse(d, p, a, "is no file that can be opened again");
 	return 0;
 }
@@ -146,6 +147,8 @@ static int dump_area(struct dump *d, struct process *p, const struct area *a, Vm
 	}
 	if (a->vm_flags & AREA_VM_HUGETLB)
 		return dump_huge(d, p, a, v);
+	if (aio_is_area(a))
+		return aio_dump_area(d, p, a, v);
 	if (shmem_is_anonymous(a)) {
 		v->flags |= MAP_ANONYMOUS;
 		v->status = VMA_REGULAR | VMA_ANON_SHARED;
@@ -221,7 +224,7 @@ size_t vma_find(const MmEntry *mm, uint64_t addr)
 int vma_check(struct restore *r, const struct process *p)
 {
 	const uint32_t known = VMA_REGULAR | VMA_VSYSCALL | VMA_VDSO | VMA_HEAP | VMA_FILE_PRIVATE | VMA_FILE_SHARED |
-			       VMA_ANON_SHARED | VMA_ANON_PRIVATE | VMA_VVAR | VMA_MEMFD | VMA_SYSVIPC;
+			       VMA_ANON_SHARED | VMA_ANON_PRIVATE | VMA_VVAR | VMA_MEMFD | VMA_SYSVIPC | VMA_AIORING;
 	uint64_t last = 0;
 
 	for (size_t i = 0; i < p->mm->n_vmas; i++) {
@@ -293,7 +296,7 @@ void vma_tell_locks(const struct process *p, struct batch *b)
 
 int vma_tell(struct restore *r, struct process *p, struct batch *b, uint64_t region_start, uint64_t region_end)
 {
-	const uint32_t special = VMA_VDSO | VMA_VVAR | VMA_VSYSCALL | VMA_SYSVIPC;
+	const uint32_t special = VMA_VDSO | VMA_VVAR | VMA_VSYSCALL | VMA_SYSVIPC | VMA_AIORING;
 	int ret;
 
 	batch_call(b, BATCH_MUST, SYS_munmap, 0, region_start);
@@ -304,7 +307,9 @@ int vma_tell(struct restore *r, struct process *p, struct batch *b, uint64_t reg
 			arch_tell_vdso(b, p->mm->vmas[i]->start); /* [vvar] lies before [vdso]: both at once */
 			break;
 		}
-	ret = sysv_tell(r, p, b);
+	ret = aio_tell(r, p, b);
+	if (!ret)
+		ret = sysv_tell(r, p, b);
 	if (ret)
 		return ret;
 	for (size_t i = 0; i < p->mm->n_vmas; i++) {
