@@ -5,14 +5,9 @@
 #include "common/util.h"
 #include "images/proto/all.h"
 #include "images/verify_int.h"
+#include "images/vma_status.h"
 
-/* Bits of vma_entry.status that say where the content is, as in the format. */
-#define VMA_FILE (1u << 6 | 1u << 7)
-#define VMA_ANON_SHARED (1u << 8)
-#define VMA_SYSVIPC (1u << 10)
-#define VMA_SOCKET (1u << 11)
-#define VMA_GUARD (1u << 16) /* lies in others, and stands behind them all */
-
+#define VMA_FILE (VMA_FILE_PRIVATE | VMA_FILE_SHARED)
 #define TASK_DEAD 2 /* task_core_entry.task_state of a zombie */
 
 /* The pages of shared memory; of the same memory only once. */

@@ -100,7 +100,7 @@ static int take_chunks(void *file, size_t len, const char *path, const struct pa
 		       struct wset *out, struct diag *diag)
 {
 	struct wset_header *head = file;
-	struct wset_chunk *chunks = (struct wset_chunk *)(head + 1);
+	struct wset_chunk *chunks = (struct wset_chunk *)(head + 1), *copy;
 	uint64_t self = len < sizeof(*head) ? 0 : hash_file(head, chunks, (len - sizeof(*head)) / sizeof(*chunks));
 	int ret;
 
@@ -115,13 +115,13 @@ static int take_chunks(void *file, size_t len, const char *path, const struct pa
 		return diag_fail(diag, ESTALE, "%s was recorded from other images", path);
 	for (size_t i = 0; i < head->nr; i++)
 		chunks[i] = (struct wset_chunk){ le64toh(chunks[i].number), le64toh(chunks[i].pages) };
-	*out = (struct wset){ chunks, head->nr };
-	if (!chunks_fit(out, map->nr_present))
+	if (!chunks_fit(&(struct wset){ chunks, head->nr }, map->nr_present))
 		return diag_fail(diag, EPROTO, "%s is damaged: it names pages that there are not", path);
-	out->chunks = calloc(out->nr + 1, sizeof(*chunks));
-	if (!out->chunks)
+	copy = calloc(head->nr + 1, sizeof(*copy));
+	if (!copy)
 		return diag_fail(diag, ENOMEM, "out of memory for %s", path);
-	memcpy(out->chunks, chunks, out->nr * sizeof(*chunks));
+	memcpy(copy, chunks, head->nr * sizeof(*copy));
+	*out = (struct wset){ copy, head->nr };
 	return 0;
 }
 
@@ -157,7 +157,6 @@ int wset_read(struct image_dir *dir, const struct pagemap *map, struct wset *out
 {
 	_cleanup_free_ void *file = NULL;
 	char name[IMAGE_NAME_MAX], path[IMAGE_NAME_MAX + 4096];
-	struct wset set;
 	uint64_t identity;
 	ssize_t len;
 	int ret;
@@ -169,15 +168,13 @@ int wset_read(struct image_dir *dir, const struct pagemap *map, struct wset *out
 		return (int)len;
 	ret = wset_identity(dir, map, &identity, diag);
 	if (!ret)
-		ret = take_chunks(file, (size_t)len, path, map, identity, &set, diag);
-	if (!ret)
-		*out = set;
+		ret = take_chunks(file, (size_t)len, path, map, identity, out, diag);
 	return ret;
 }
 
 static int write_chunks(int fd, struct wset_header *head, const struct wset *set)
 {
-	_cleanup_free_ struct wset_chunk *chunks = calloc(set->nr + 1, sizeof(*chunks));
+	struct wset_chunk *chunks = calloc(set->nr + 1, sizeof(*chunks));
 	int ret;
 
 	if (!chunks)
@@ -186,7 +183,10 @@ static int write_chunks(int fd, struct wset_header *head, const struct wset *set
 		chunks[i] = (struct wset_chunk){ htole64(set->chunks[i].number), htole64(set->chunks[i].pages) };
 	head->self = htole64(hash_file(head, chunks, set->nr));
 	ret = full_write(fd, head, sizeof(*head));
-	return ret ? ret : full_write(fd, chunks, set->nr * sizeof(*chunks));
+	if (!ret)
+		ret = full_write(fd, chunks, set->nr * sizeof(*chunks));
+	free(chunks);
+	return ret;
 }
 
 int wset_write(struct image_dir *dir, const struct pagemap *map, const struct wset *set, struct diag *diag)

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "common/cleanup.h"
 #include "common/util.h"
 
 #define INDEX_SIZE (2u * SHARED_MAX_RECORDS) /* a power of two */
@@ -90,20 +89,12 @@ static int write_set(struct image_dir *dir, int32_t pid, const struct wset *set,
 	return ret;
 }
 
-int record_write(const struct shared *sh, const char *images_dir, struct diag *diag)
+/* A set for each store. @chunks, @written: room for all entries, @written all false. */
+static int write_sets(const struct shared *sh, struct image_dir *dir, struct wset_chunk *chunks, bool *written,
+		      struct diag *diag)
 {
-	_cleanup_free_ struct wset_chunk *chunks = calloc(sh->nr_records + 1, sizeof(*chunks));
-	_cleanup_free_ bool *written = calloc(sh->nr_records + 1, sizeof(*written));
-	struct image_dir *dir;
-	int ret;
+	int ret = 0;
 
-	if (!sh->nr_records)
-		return 0;
-	if (!chunks || !written)
-		return diag_fail(diag, ENOMEM, "out of memory for the working sets");
-	ret = image_dir_open(images_dir, &dir, diag);
-	if (ret)
-		return ret;
 	for (uint32_t i = 0; i < sh->nr_records && !ret; i++) {
 		struct wset set = { chunks, 0 };
 
@@ -117,6 +108,24 @@ int record_write(const struct shared *sh, const char *images_dir, struct diag *d
 		}
 		ret = write_set(dir, sh->records[i].image_pid, &set, diag);
 	}
+	return ret;
+}
+
+int record_write(const struct shared *sh, const char *images_dir, struct diag *diag)
+{
+	struct wset_chunk *chunks;
+	struct image_dir *dir;
+	bool *written;
+	int ret = sh->nr_records ? image_dir_open(images_dir, &dir, diag) : 0;
+
+	if (!sh->nr_records || ret)
+		return ret;
+	chunks = calloc(sh->nr_records, sizeof(*chunks));
+	written = calloc(sh->nr_records, sizeof(*written));
+	ret = chunks && written ? write_sets(sh, dir, chunks, written, diag)
+				: diag_fail(diag, ENOMEM, "out of memory for the working sets");
+	free(chunks);
+	free(written);
 	image_dir_close(dir);
 	return ret;
 }

@@ -7,6 +7,7 @@
 
 #include "common/util.h"
 #include "criu-like/commands/commands.h"
+#include "images/map.h"
 #include "images/show.h"
 #include "images/verify.h"
 #include "images/wset_show.h"
@@ -34,6 +35,11 @@ static int wset(const char *path, bool json, struct diag *diag)
 	return image_wset(path, json, stdout, diag);
 }
 
+static int map(const char *path, bool json, struct diag *diag)
+{
+	return image_map(path, stdout, diag);
+}
+
 static const struct {
 	const char *name;
 	int (*run)(const char *path, bool json, struct diag *diag); /* 0, 1 after a message, or -errno */
@@ -43,6 +49,7 @@ static const struct {
 	{ "show", show, true, "[--json] FILE|DIR", "print images" },
 	{ "verify", verify, false, "DIR", "check a dump as a whole" },
 	{ "wset", wset, true, "[--json] DIR", "print the working sets that --record has left" },
+	{ "map", map, false, "DIR", "draw the address spaces, as SVG" },
 };
 
 static int usage(FILE *to)
