@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -343,6 +344,23 @@ static int probe_net_lock(void)
 	return ret < 0 ? ret : net_lock_remove(table);
 }
 
+static int mount_proc(void)
+{
+	return mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) ? -errno : 0;
+}
+
+static int make_pidns(void)
+{
+	if (unshare(CLONE_NEWPID | CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL))
+		return -errno;
+	return in_child(mount_proc);
+}
+
+static int probe_pidns(void)
+{
+	return in_child(make_pidns);
+}
+
 #define AS_ROOT "run as root, or give thaw "
 #define IN_CONTAINER " (in a container: --cap-add)"
 
@@ -387,6 +405,8 @@ const struct probe probes[] = {
 	{ "locking TCP connections by nftables", 0, probe_net_lock,
 	  "--tcp-established needs --network-lock skip: the kernel needs CONFIG_NF_TABLES_INET, and thaw "
 	  "CAP_NET_ADMIN" },
+	{ "PID namespace with a /proc of its own", 0, probe_pidns,
+	  "no --new-pidns: " AS_ROOT "CAP_SYS_ADMIN" IN_CONTAINER "; nothing may be mounted over parts of /proc" },
 	{ "raising hard limits", 0, probe_raise_limit,
 	  "a program with higher hard limits than thaw's is refused: raise them before, or give CAP_SYS_RESOURCE" },
 };

@@ -19,6 +19,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -49,11 +50,32 @@ static int check_outside(struct dump *d, const struct process *p, const char *wh
 			 what, id, d->opt->shell_job ? "" : ", or use --shell-job");
 }
 
+/* In another PID namespace all its numbers are others: those that it knows must get into the images. */
+static int check_namespace(struct dump *d, const struct process *p)
+{
+	struct stat own, its;
+
+	if (p->zombie)
+		return 0;
+	if (stat("/proc/self/ns/pid", &own) || fstatat(p->proc_fd, "ns/pid", &its, 0))
+		return diag_fail(d->diag, errno, "cannot look at the PID namespace of process %d: %s", p->pid,
+				 strerror(errno));
+	if (own.st_ino == its.st_ino)
+		return 0;
+	return diag_fail(
+		d->diag, EOPNOTSUPP,
+		"process %d is in another PID namespace: dump it from in there, by its number in there (nsenter "
+		"-t %d -p -m thaw dump ...)",
+		p->pid, p->pid);
+}
+
 static int check_ids(struct dump *d, const struct process *p)
 {
 	const struct process *root = d->tree.procs[0];
-	int ret = check_outside(d, p, "session", p->sid, root->sid);
+	int ret = check_namespace(d, p);
 
+	if (!ret)
+		ret = check_outside(d, p, "session", p->sid, root->sid);
 	return ret ? ret : check_outside(d, p, "process group", p->pgid, root->pgid);
 }
 

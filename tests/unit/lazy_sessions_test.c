@@ -4,6 +4,8 @@
  * all are restored from the images of process 1.
  */
 #include <json-c/json.h>
+#include <poll.h>
+#include <sys/pidfd.h>
 
 #include "tests/unit/lazy_rig.h"
 
@@ -278,6 +280,56 @@ static void killed_server_is_succeeded(void **state)
 	json_object_put(root);
 }
 
+/* The number that follows @words in the server's log, once it is there. */
+static pid_t logged_pid(const struct rig *r, const char *words)
+{
+	for (unsigned i = 0; i < 2000; i++) {
+		_cleanup_free_ char *text = NULL;
+		const char *at = NULL;
+		char path[128];
+
+		snprintf(path, sizeof(path), "%s/lazy.log", r->path);
+		if (read_text(AT_FDCWD, path, &text) > 0)
+			at = strstr(text, words);
+		if (at)
+			return (pid_t)atoi(at + strlen(words));
+		usleep(5000);
+	}
+	fail_msg("not in the log: %s", words);
+	return 0;
+}
+
+/* Guardian and server are killed at once: the deputy goes on with all sessions, and takes SIGTERM. */
+static void killed_guardian_is_succeeded(void **state)
+{
+	struct rig *r = *state;
+	int fd[4], deputy;
+	char byte;
+
+	assert_int_equal(pipe2(fd, O_CLOEXEC) || pipe2(fd + 2, O_CLOEXEC), 0);
+	r->modes.on_demand = true;
+	start(r);
+	for (unsigned i = 0; i < 4; i++)
+		guest(r, i, tells_and_waits, fd);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(read(fd[0], &byte, 1), 1);
+	assert_int_equal(kill(rig_server_pid(r), SIGKILL), 0);
+	assert_int_equal(kill(r->server, SIGKILL), 0);
+	assert_int_equal(rig_wait(&r->server), 1000 + SIGKILL);
+	deputy = pidfd_open(logged_pid(r, "its deputy (pid "), 0);
+	assert_true(deputy >= 0);
+	guest(r, 4, reads_all, NULL);
+	assert_int_equal(rig_wait(&r->guests[4]), 0);
+	assert_int_equal(pidfd_send_signal(deputy, SIGTERM, NULL, 0), 0);
+	assert_int_equal(poll(&(struct pollfd){ deputy, POLLIN, 0 }, 1, 20000), 1);
+	close(deputy);
+	assert_int_equal(write(fd[3], "....", 4), 4);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(rig_wait(&r->guests[i]), 0);
+	for (unsigned i = 0; i < 4; i++)
+		close(fd[i]);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
@@ -289,6 +341,7 @@ int main(void)
 		TEST(terminated_server_serves_to_the_end),
 		TEST(idle_server_ends_at_once),
 		TEST(killed_server_is_succeeded),
+		TEST(killed_guardian_is_succeeded),
 	};
 
 	cmocka_set_test_filter(getenv("LAZY_TEST"));
