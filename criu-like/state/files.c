@@ -29,9 +29,9 @@
 #endif
 
 const struct file_kind *const file_kinds[] = {
-	&reg_file_kind,	      &pipe_kind,	   &fifo_kind,	  &inet_socket_kind, &unix_socket_kind,
-	&netlink_socket_kind, &packet_socket_kind, &eventfd_kind, &epoll_kind,	     &timerfd_kind,
-	&signalfd_kind,	      &memfd_kind,	   &inotify_kind, &pidfd_kind,	     &tty_kind,
+	&reg_file_kind,	     &pipe_kind,     &fifo_kind,  &inet_socket_kind, &unix_socket_kind, &netlink_socket_kind,
+	&packet_socket_kind, &eventfd_kind,  &epoll_kind, &timerfd_kind,     &signalfd_kind,	&memfd_kind,
+	&inotify_kind,	     &fanotify_kind, &pidfd_kind, &tty_kind,
 };
 const size_t nr_file_kinds = ARRAY_SIZE(file_kinds);
 
