@@ -72,6 +72,15 @@ static int stage_read(struct restore *r)
 	return ret ? ret : files_read(r);
 }
 
+/* CRIU's server does not know of shared memory. */
+static void connect_server(struct restore *r)
+{
+	r->lazy_conn = restore_socket_connect_kin(r->opt->work_dir, r->diag);
+	r->lazy_kin = r->lazy_conn >= 0;
+	if (r->lazy_conn == -ENOENT || r->lazy_conn == -ECONNREFUSED)
+		r->lazy_conn = restore_socket_connect(r->opt->work_dir, r->diag);
+}
+
 /*
  * Before any file is opened: a server started here must not hold the tree's pipes open. A server that listens already
  * is taken, with the options that it was given.
@@ -90,13 +99,12 @@ static int stage_server(struct restore *r)
 
 	if (!r->opt->lazy)
 		return 0;
-	r->lazy_conn = restore_socket_connect(r->opt->work_dir, r->diag);
+	connect_server(r);
 	if (r->lazy_conn == -ENOENT || r->lazy_conn == -ECONNREFUSED) {
 		ret = lazy_server_start(&opt, r->diag);
 		if (ret)
 			return ret;
-		r->own_server = true;
-		r->lazy_conn = restore_socket_connect(r->opt->work_dir, r->diag);
+		connect_server(r);
 	} else if (r->lazy_conn >= 0 && (r->opt->page_server || lazy_modes_given(&r->opt->modes))) {
 		return diag_fail(
 			r->diag, EBUSY,
@@ -221,7 +229,7 @@ static int hand_over(struct restore *r, struct process *p)
 
 static int stage_serve(struct restore *r)
 {
-	int ret = 0;
+	int ret = r->lazy_kin ? shmem_hand_over(r) : 0;
 
 	for (size_t i = 0; r->opt->lazy && !ret && i < r->tree.nr; i++)
 		ret = hand_over(r, r->tree.procs[i]);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "common/util.h"
+#include "lazy-pages/objects.h"
 #include "lazy-pages/reorder.h"
 #include "lazy-pages/serve.h"
 
@@ -66,6 +67,7 @@ static int apply_fork(struct server *s, struct space *parent, int uffd)
 		.image_pid = parent->row->image_pid,
 		.settled = parent->row->settled,
 		.session = parent->row->session,
+		.shares = parent->row->shares,
 	};
 	ret = space_fork(&sp, parent, row, s->diag);
 	if (ret)
@@ -105,7 +107,7 @@ static int apply_event(struct server *s, struct space *sp, const struct uffd_msg
 }
 
 /* Apply the inbox's events, those that are not in the map yet. */
-static int apply_inbox(struct server *s, struct space *sp, size_t nr, bool *changed)
+static int apply_inbox(struct server *s, struct space *sp, size_t nr, bool replay, bool *changed)
 {
 	struct shared_inbox *in = &s->sh->inbox;
 
@@ -120,7 +122,7 @@ static int apply_inbox(struct server *s, struct space *sp, size_t nr, bool *chan
 		shared_add(&sp->stats->events, 1);
 		if (s->trace)
 			trace_event(s->trace, sp, &in->msg[i], now_ns());
-		ret = apply_event(s, sp, &in->msg[i]);
+		ret = objects_event(s, sp, &in->msg[i], replay) ?: apply_event(s, sp, &in->msg[i]);
 		if (ret)
 			return diag_fail(s->diag, -ret, "cannot keep up with the memory of process %d: %s",
 					 sp->row->pid, strerror(-ret));
@@ -146,14 +148,17 @@ int events_read(struct server *s, struct space *sp)
 	uint64_t now;
 	ssize_t len;
 	size_t nr;
-	int ret;
+	int ret = objects_before_read(s, sp);
 
+	if (ret)
+		return ret;
 	in->row = (int32_t)(sp->row - s->sh->rows);
 	gate_shut(&sp->gate);
 	len = read(sp->row->uffd, in->msg, sizeof(in->msg));
 	nr = len > 0 ? (size_t)len / sizeof(in->msg[0]) : 0;
-	ret = apply_inbox(s, sp, nr, &changed);
+	ret = apply_inbox(s, sp, nr, false, &changed);
 	gate_open(&sp->gate, changed);
+	objects_after_read(s, sp);
 	now = now_ns();
 	for (size_t i = 0; i < nr && !ret; i++)
 		if (in->msg[i].event == UFFD_EVENT_PAGEFAULT)
@@ -234,7 +239,7 @@ int events_replay(struct server *s)
 	int ret = 0;
 
 	if (in->row >= 0 && s->spaces[in->row])
-		ret = apply_inbox(s, s->spaces[in->row], SHARED_MAX_MESSAGES, &changed);
+		ret = apply_inbox(s, s->spaces[in->row], SHARED_MAX_MESSAGES, true, &changed);
 	memset(in->msg, 0, sizeof(in->msg));
 	in->serial += SHARED_MAX_MESSAGES;
 	in->row = -1;

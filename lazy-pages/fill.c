@@ -6,6 +6,7 @@
 #include <string.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -111,17 +112,41 @@ int fill_poison_rest(const struct space *sp)
 	return ret == -ESRCH ? 0 : ret;
 }
 
-/* One UFFDIO_COPY. Return: bytes filled (maybe short of @len), or -errno when none was. */
+/*
+ * One UFFDIO_COPY. An object of shared memory is filled through the mapping that the server has of it, which need not
+ * keep the page.
+ *
+ * Return: bytes filled (maybe short of @len), or -errno when none was.
+ */
 static int64_t copy_once(const struct space *sp, uint64_t dst, const void *src, uint64_t len)
 {
-	struct uffdio_copy copy = { .dst = dst, .src = (uintptr_t)src, .len = len };
+	uint64_t base = sp->object ? (uintptr_t)sp->object->base : 0;
+	struct uffdio_copy copy = { .dst = base + dst, .src = (uintptr_t)src, .len = len };
+	int64_t got = ioctl(sp->row->uffd, UFFDIO_COPY, &copy) ? -errno : (int64_t)len;
 
-	if (!ioctl(sp->row->uffd, UFFDIO_COPY, &copy))
-		return (int64_t)len;
-	return copy.copy > 0 ? copy.copy : -errno;
+	if (copy.copy > 0)
+		got = copy.copy;
+	if (sp->object && got > 0)
+		madvise(sp->object->base + dst, (size_t)got, MADV_DONTNEED);
+	return got;
 }
 
-int fill_bad(struct filler *f, struct space *sp, const struct piece *p, int error, const char *why)
+/* A page of shared memory: the server poisons it where it is touched. */
+static int fill_bad_shared(struct filler *f, struct space *sp, const struct piece *p, int error, const char *why)
+{
+	struct shared_row *row = sp->row;
+	uint32_t nr = __atomic_fetch_add(&row->nr_bad, 1, __ATOMIC_ACQ_REL);
+
+	if (nr < SHARED_MAX_BAD)
+		row->bad[nr] = p->dst;
+	if (space_mark(sp, p->run->index + p->skip, 1, &sp->stats->poisoned))
+		diag_fail(f->diag, -error,
+			  "shared memory %lu: the page at 0x%lx cannot be had: %s; who touches it gets SIGBUS",
+			  row->number, p->dst, why);
+	return 0;
+}
+
+static int fill_bad_private(struct filler *f, struct space *sp, const struct piece *p, int error, const char *why)
 {
 	int ret = fill_poison(sp->row->uffd, p->dst, PAGE_SIZE);
 	const char *then = "it gets SIGBUS when it touches it";
@@ -136,6 +161,11 @@ int fill_bad(struct filler *f, struct space *sp, const struct piece *p, int erro
 		diag_fail(f->diag, -error, "process %d: the page for 0x%lx cannot be had: %s; %s", sp->row->pid, p->dst,
 			  why, then);
 	return 0;
+}
+
+int fill_bad(struct filler *f, struct space *sp, const struct piece *p, int error, const char *why)
+{
+	return (sp->object ? fill_bad_shared : fill_bad_private)(f, sp, p, error, why);
 }
 
 static void advance(struct piece *p, uint64_t nr)
@@ -164,6 +194,8 @@ static int fill_result(struct filler *f, struct space *sp, struct piece *p, int6
 	}
 	switch ((int)-got) {
 	case EEXIST:
+		if (sp->object && !sp->object->adopted)
+			break; /* not by us */
 		space_mark(sp, slot, 1, &sp->stats->pages[lane]);
 		fill_wake(sp, p->dst, PAGE_SIZE);
 		advance(p, 1);
@@ -186,7 +218,8 @@ static int fill_result(struct filler *f, struct space *sp, struct piece *p, int6
 	case ENOSPC:
 		return -ESRCH;
 	}
-	got = fill_bad(f, sp, p, (int)got, strerror((int)-got));
+	got = fill_bad(f, sp, p, (int)got,
+		       got == -EEXIST ? "somebody touched it past the server" : strerror((int)-got));
 	if (!got)
 		advance(p, 1);
 	return (int)got;

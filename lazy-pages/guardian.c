@@ -13,6 +13,7 @@
 
 #include "common/cleanup.h"
 #include "common/util.h"
+#include "lazy-pages/objects.h"
 #include "lazy-pages/serve.h"
 #include "lazy-pages/stats.h"
 
@@ -70,6 +71,8 @@ static int poison_space(const struct lazy_options *opt, struct shared *sh, struc
 			ret = fill_poison_rest(sp);
 	}
 	if (!ret)
+		ret = objects_poison(dir, row, diag);
+	if (!ret)
 		space_close(sp);
 	image_dir_close(dir);
 	return ret;
@@ -95,7 +98,7 @@ static int kill_all(const struct lazy_options *opt, struct shared *sh, struct di
 			continue;
 		if (row->pidfd >= 0)
 			await_end(row->pidfd);
-		else if (row->live && !poison_space(opt, sh, row, diag))
+		else if (row->live && !row->object && !poison_space(opt, sh, row, diag))
 			poisoned++;
 	}
 	return diag_fail(diag, EOWNERDEAD,

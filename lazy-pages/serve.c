@@ -15,6 +15,7 @@
 
 #include "common/util.h"
 #include "lazy-pages/guardian.h"
+#include "lazy-pages/objects.h"
 #include "lazy-pages/reorder.h"
 #include "lazy-pages/stats.h"
 
@@ -103,6 +104,7 @@ static void retire(struct server *s, struct space *sp)
 	s->spaces[row] = NULL;
 	s->nr_spaces--;
 	s->session_spaces[sp->row->session]--;
+	objects_retire(s, sp);
 	space_close(sp);
 }
 
@@ -124,8 +126,10 @@ static void process_ended(struct server *s, struct space *sp)
 	int pidfd = sp->row->pidfd;
 
 	serve_unwatch(s, pidfd);
-	if (!gone && failed)
+	if (!gone && failed) {
 		fill_poison_rest(sp);
+		objects_poison(s->dir, sp->row, s->diag);
+	}
 	if (gone || failed) {
 		process_gone(s, sp);
 		return;
@@ -138,7 +142,7 @@ static void process_ended(struct server *s, struct space *sp)
  * there may be none. */
 static void look_after(struct server *s, struct space *sp, bool look)
 {
-	if (sp->row->pidfd >= 0)
+	if (sp->row->pidfd >= 0 || sp->object)
 		return;
 	s->unwatched++;
 	if (look && fill_memory_gone(sp))
@@ -169,9 +173,14 @@ static int fill_fault(struct server *s, struct space *sp, uint64_t addr, uint64_
 	if (reorder_unsettled(sp))
 		return -EAGAIN;
 	sp->window = fault_window(s, sp, addr);
+	ret = objects_fault(s, sp, addr);
+	if (ret != -ENOENT)
+		return ret;
 	ret = space_around(sp, addr, sp->window, &p);
-	if (ret == -ENOENT)
-		return fill_zero(sp, addr) ?: events_touched(s, sp, addr);
+	if (ret == -ENOENT) {
+		ret = objects_unknown(s, sp, addr);
+		return ret ? MIN(ret, 0) : fill_zero(sp, addr) ?: events_touched(s, sp, addr);
+	}
 	if (ret == 0) {
 		fill_wake(sp, PAGE_DOWN(addr), PAGE_SIZE);
 		return 0;
@@ -243,9 +252,12 @@ static int settle(struct server *s)
 		s->unsettled |= reorder_unsettled(sp);
 		if (sp->over)
 			process_gone(s, sp);
-		else if (sp->row->settled && !space_remaining(sp))
+		else if (sp->row->settled && !space_remaining(sp) && !objects_keep(s, sp))
 			retire(s, sp);
 	}
+	for (unsigned i = 0; i < s->nr_rows; i++)
+		if (s->spaces[i] && objects_orphan(s, s->spaces[i]))
+			process_gone(s, s->spaces[i]);
 	return session_settle(s);
 }
 
@@ -452,6 +464,10 @@ static int adopt(struct server *s)
 		if (!row->live)
 			continue;
 		s->nr_rows = i + 1;
+		if (row->object) {
+			ret = objects_adopt(s, row);
+			continue;
+		}
 		ret = serve_source(s, row->image_pid, &src);
 		if (!ret)
 			ret = space_adopt(&sp, row, &s->sh->sessions[row->session].stats, src, s->diag);
@@ -480,7 +496,8 @@ static int serve_start(struct server *s)
 	s->record = s->opt->modes.record ? record_new(s->sh) : NULL;
 	s->nr_jobs = s->opt->workers * JOBS_PER_WORKER;
 	s->jobs = calloc(s->nr_jobs, sizeof(*s->jobs));
-	if (!s->jobs || (s->opt->modes.record && !s->record) || filler_init(&s->filler, s->diag, NULL))
+	s->objects = objects_new();
+	if (!s->jobs || !s->objects || (s->opt->modes.record && !s->record) || filler_init(&s->filler, s->diag, NULL))
 		return diag_fail(s->diag, ENOMEM, "out of memory");
 	for (unsigned i = 0; i < s->nr_jobs; i++) {
 		s->jobs[i].next = s->idle_jobs;
@@ -504,6 +521,7 @@ static void serve_free(struct server *s)
 		replay_free(s->replays[i]);
 		space_close(s->spaces[i]);
 	}
+	objects_free(s->objects);
 	record_free(s->record);
 	for (size_t i = 0; i < s->nr_sources; i++)
 		source_put(s->sources[i].src);

@@ -49,6 +49,7 @@ struct server {
 	unsigned nr_rows;			 /* rows that were ever used */
 	unsigned nr_spaces;
 	unsigned session_spaces[SHARED_MAX_SESSIONS]; /* the spaces of each session */
+	struct objects *objects;
 	struct known_source *sources;
 	size_t nr_sources, cap_sources;
 	struct replay *replays[SHARED_MAX_SPACES]; /* by row; NULL: nothing to replay */

@@ -148,6 +148,8 @@ static int open_files(const struct lazy_options *opt, struct shared *sh, struct 
 		ret = sh->trace_fd = above_stdio(trace_begin(in_work_dir(opt, m->trace, path, sizeof(path)), diag));
 	if (ret >= 0 && m->metrics)
 		ret = sh->metrics_fd = above_stdio(metrics_listen(m->metrics, diag));
+	if (ret >= 0 && !opt->page_server)
+		restore_socket_take_shared(opt->work_dir, diag);
 	if (ret >= 0)
 		return 0;
 	if (sh->listen_fd >= 0)

@@ -12,6 +12,7 @@
 
 #include "common/cleanup.h"
 #include "common/util.h"
+#include "lazy-pages/objects.h"
 #include "lazy-pages/serve.h"
 #include "lazy-pages/stats.h"
 
@@ -208,6 +209,8 @@ static int take_process(struct server *s, unsigned place, pid_t pid, int uffd, p
 	fcntl(uffd, F_SETFL, fcntl(uffd, F_GETFL) | O_NONBLOCK);
 	ret = serve_source(s, pid, &src);
 	if (!ret)
+		ret = objects_join(s, row);
+	if (!ret)
 		ret = space_open(&sp, row, &ss->stats, src, s->diag);
 	if (ret)
 		return ret;
@@ -244,13 +247,15 @@ static int finished(struct server *s, unsigned place)
 	return ret;
 }
 
-static int take_word(struct server *s, unsigned place, int word, pid_t pid, int uffd)
+static int take_word(struct server *s, unsigned place, int word, pid_t pid, int fd)
 {
 	struct shared_session *ss = session(s, place);
 	int ret = number(s, ss);
 
 	if (!ret && word == RESTORE_PROCESS)
-		ret = take_process(s, place, pid, uffd, ss->rx.sender);
+		ret = take_process(s, place, pid, fd, ss->rx.sender);
+	if (!ret && word == RESTORE_OBJECT)
+		ret = objects_take(s, place, ss->rx.number, fd);
 	if (!ret && word == RESTORE_DONE)
 		ret = finished(s, place);
 	if (!ret)
@@ -262,17 +267,17 @@ int session_receive(struct server *s, unsigned place)
 {
 	struct shared_session *ss = session(s, place);
 	pid_t pid;
-	int uffd, ret;
+	int fd, ret;
 
 	if (ss->conn_fd < 0)
 		return 0; /* an event from before it was closed */
 	for (;;) {
-		ret = restore_socket_receive(ss->conn_fd, &ss->rx, &pid, &uffd);
+		ret = restore_socket_receive(ss->conn_fd, &ss->rx, &pid, &fd);
 		if (ret == -EAGAIN)
 			return 0;
 		if (ret < 0)
 			break;
-		ret = take_word(s, place, ret, pid, uffd);
+		ret = take_word(s, place, ret, pid, fd);
 		if (ret)
 			return session_fail(s, place, NULL, ret);
 	}
@@ -334,6 +339,7 @@ int session_fail(struct server *s, unsigned place, struct space *cause, int ret)
 	}
 	if (cause && cause->row->pidfd < 0) {
 		fill_poison_rest(cause);
+		objects_poison(s->dir, cause->row, s->diag);
 		cause->over = true;
 	}
 	diag_fail(s->diag, EOWNERDEAD,

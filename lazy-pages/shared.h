@@ -20,6 +20,7 @@
 #define SHARED_MAX_SESSIONS 1024
 #define SHARED_MAX_MESSAGES 64
 #define SHARED_MAX_LOOSE 8
+#define SHARED_MAX_BAD 8
 
 struct shared_row {
 	int32_t live;
@@ -31,6 +32,20 @@ struct shared_row {
 	int32_t image_pid; /* whose pages it has */
 	int32_t settled;   /* its memory is registered: ENOENT means gone */
 	int32_t session;   /* whose it is: index in shared->sessions */
+	int32_t shares;	   /* enum shared_shares */
+	int32_t object;	   /* 1: this is no process but an object of shared memory; see objects.c */
+	int32_t object_fd;
+	int32_t hold_fd; /* descriptors of the server's own memory, as uffd is: -1, or to be closed by a successor */
+	uint32_t nr_bad; /* pages that cannot be had; more than SHARED_MAX_BAD: any may be one of them */
+	uint64_t number; /* in the images */
+	uint64_t bad[SHARED_MAX_BAD]; /* their offsets */
+};
+
+/* Does a process map objects that are being filled? */
+enum shared_shares {
+	SHARES_NONE,
+	SHARES_KNOWN, /* where its VMAs in the images are */
+	SHARES_MOVED, /* perhaps elsewhere by now; but nothing is missing in them */
 };
 
 /*

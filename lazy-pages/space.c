@@ -208,6 +208,8 @@ void space_close_row(struct shared_row *row)
 	if (row->uffd >= 0)
 		close(row->uffd);
 	row->uffd = -1;
+	if (row->object)
+		close_held(&row->object_fd);
 	close_held(&row->pidfd);
 	close_held(&row->memfd);
 	row->live = 0;

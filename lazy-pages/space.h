@@ -29,6 +29,15 @@ struct space_mem; /* the memfd's layout */
 
 #define SPACE_MAX_TAILS 16
 
+/* What an object of shared memory has beside its space; see objects.c. */
+struct object {
+	char *base; /* where the server has it mapped */
+	size_t size;
+	struct hold *hold;
+	bool adopted; /* from a dead server, which may have filled pages that it has not marked */
+	bool holes;   /* somebody makes, or made, holes */
+};
+
 struct space {
 	struct shared_row *row;
 	struct shared_stats *stats;
@@ -36,7 +45,8 @@ struct space {
 	struct space_mem *mem;
 	size_t mem_len;
 	struct ivmap map;
-	uint64_t *there; /* bits by page number in the store */
+	uint64_t *there;       /* bits by page number in the store */
+	struct object *object; /* NULL: a process */
 	struct gate gate;
 	unsigned in_flight;		/* jobs that workers have */
 	bool over;			/* the process is gone or has all: retire when nothing is in flight */

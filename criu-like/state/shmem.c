@@ -4,7 +4,10 @@
  *
  * The kernel keeps it in an unlinked file of its own; its inode number is the object's number in the images. The pages
  * are read from the object itself, through /proc/PID/map_files: a page table shows only what one process has touched.
- * In a restore the restorer makes each object, fills it, and lets all tasks inherit a descriptor of it to map.
+ * In a restore the restorer makes each object, fills it, and lets all tasks inherit a descriptor of it to map. With
+ * --lazy-pages Thaw's own server fills it instead, if nobody can get at it but by the VMAs that are registered: a
+ * read(2) from an object whose pages are missing gives zeroes and waits for nobody. So memfds, which have descriptors,
+ * and segments of System V, which anybody may attach, are filled here.
  */
 #include "criu-like/state/shmem.h"
 
@@ -22,6 +25,7 @@
 #include "criu-like/state/page_out.h"
 #include "criu-like/state/vma.h"
 #include "images/pagestore.h"
+#include "lazy-pages/wire/restore_socket.h"
 
 /* In the number of an object of huge pages: their file system counts inodes by itself. */
 #define HUGE_OBJECT (1ULL << 32)
@@ -162,14 +166,26 @@ void shmem_dump_free(struct dump *d)
 	d->shmem = NULL;
 }
 
+/* Objects with fewer pages are filled at once. */
+#define LAZY_MIN_PAGES 64
+
+struct shared_object {
+	uint64_t shmid, size;
+	uint32_t flags;	      /* MAP_* of huge pages */
+	bool locked, trimmed; /* some VMA of it is locked, or ends before its end */
+	bool lazy;	      /* a lazy-pages server fills it */
+	int fd;
+};
+
 struct shmem_restore {
-	struct {
-		uint64_t shmid, size;
-		uint32_t flags; /* MAP_* of huge pages */
-		int fd;
-	} * v;
+	struct shared_object *v;
 	size_t nr, cap;
 };
+
+static bool is_shared_anonymous(const VmaEntry *v)
+{
+	return v->status & VMA_ANON_SHARED && !(v->status & VMA_SYSVIPC);
+}
 
 static int note_vma(struct shmem_restore *s, const VmaEntry *v)
 {
@@ -181,12 +197,50 @@ static int note_vma(struct shmem_restore *s, const VmaEntry *v)
 	if (i == s->nr) {
 		if (grow(&s->v, s->nr, &s->cap, sizeof(*s->v)))
 			return -ENOMEM;
-		s->v[s->nr].shmid = v->shmid;
-		s->v[s->nr].size = 0;
-		s->v[s->nr].flags = v->flags & HUGE_FLAGS;
-		s->v[s->nr++].fd = -1;
+		s->v[s->nr++] = (struct shared_object){ .shmid = v->shmid, .flags = v->flags & HUGE_FLAGS, .fd = -1 };
 	}
 	s->v[i].size = MAX(s->v[i].size, size);
+	s->v[i].locked |= v->flags & MAP_LOCKED;
+	return 0;
+}
+
+/* Does the next VMA go on with the same object? */
+static bool goes_on(const MmEntry *mm, size_t i)
+{
+	const VmaEntry *v = mm->vmas[i], *next = i + 1 < mm->n_vmas ? mm->vmas[i + 1] : NULL;
+
+	return next && is_shared_anonymous(next) && next->shmid == v->shmid && next->start == v->end &&
+	       next->pgoff == v->pgoff + (v->end - v->start);
+}
+
+/* A VMA that ends before its object does can grow, and a lazy-pages server would not know where it leads then. */
+static void note_trimmed(struct shmem_restore *s, const MmEntry *mm)
+{
+	for (size_t i = 0; mm && i < mm->n_vmas; i++) {
+		const VmaEntry *v = mm->vmas[i];
+
+		for (size_t k = 0; k < s->nr && is_shared_anonymous(v); k++)
+			if (s->v[k].shmid == v->shmid && v->pgoff + (v->end - v->start) < s->v[k].size)
+				s->v[k].trimmed |= !goes_on(mm, i);
+	}
+}
+
+/* Can a lazy-pages server fill the object, and is it worth it? */
+static int choose_lazy(struct restore *r, struct shared_object *o)
+{
+	struct pagemap map;
+	int ret;
+
+	if (!r->lazy_kin || o->flags & MAP_HUGETLB || o->locked || o->trimmed)
+		return 0;
+	ret = pagemap_read(r->dir, IMG_PAGEMAP_SHMEM, o->shmid, &map, r->diag);
+	if (ret)
+		return ret;
+	o->lazy = map.nr_present >= LAZY_MIN_PAGES;
+	for (size_t i = 0; i < map.nr; i++)
+		if (map.runs[i].flags & PE_PARENT || map.runs[i].vaddr + map.runs[i].nr_pages * PAGE_SIZE > o->size)
+			o->lazy = false;
+	pagemap_free(&map);
 	return 0;
 }
 
@@ -238,7 +292,8 @@ static int descriptor_of(struct restore *r, const void *mem, uint64_t size)
 	return new < 0 ? diag_fail(r->diag, -new, "no descriptor for shared memory: %s", strerror(-new)) : new;
 }
 
-int shmem_make(struct restore *r, uint64_t shmid, uint64_t size, uint32_t flags)
+/* As shmem_make(), empty if @lazy. */
+static int make(struct restore *r, uint64_t shmid, uint64_t size, uint32_t flags, bool lazy)
 {
 	void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | (int)flags, -1, 0);
 	int ret;
@@ -247,11 +302,16 @@ int shmem_make(struct restore *r, uint64_t shmid, uint64_t size, uint32_t flags)
 		return diag_fail(r->diag, errno, "cannot make shared memory of %llu bytes%s: %s",
 				 (unsigned long long)size, flags & MAP_HUGETLB ? " in huge pages" : "",
 				 strerror(errno));
-	ret = shmem_fill_memory(r, shmid, size, mem);
+	ret = lazy ? 0 : shmem_fill_memory(r, shmid, size, mem);
 	if (!ret)
 		ret = descriptor_of(r, mem, size);
 	munmap(mem, size);
 	return ret;
+}
+
+int shmem_make(struct restore *r, uint64_t shmid, uint64_t size, uint32_t flags)
+{
+	return make(r, shmid, size, flags, false);
 }
 
 int shmem_fill(struct restore *r, uint64_t shmid, int fd, uint64_t size)
@@ -278,14 +338,41 @@ int shmem_restore(struct restore *r)
 		const MmEntry *mm = r->tree.procs[i]->mm;
 
 		for (size_t k = 0; mm && !ret && k < mm->n_vmas; k++)
-			if (mm->vmas[k]->status & VMA_ANON_SHARED && !(mm->vmas[k]->status & VMA_SYSVIPC))
+			if (is_shared_anonymous(mm->vmas[k]))
 				ret = note_vma(s, mm->vmas[k]);
 	}
+	for (size_t i = 0; !ret && i < r->tree.nr; i++)
+		note_trimmed(s, r->tree.procs[i]->mm);
 	for (size_t i = 0; !ret && i < s->nr; i++) {
-		s->v[i].fd = shmem_make(r, s->v[i].shmid, s->v[i].size, s->v[i].flags);
-		ret = MIN(s->v[i].fd, 0);
+		struct shared_object *o = &s->v[i];
+
+		ret = choose_lazy(r, o);
+		if (!ret)
+			o->fd = make(r, o->shmid, o->size, o->flags, o->lazy);
+		ret = ret ?: MIN(o->fd, 0);
 	}
 	return ret;
+}
+
+bool shmem_is_lazy(const struct restore *r, const VmaEntry *v)
+{
+	for (size_t i = 0; is_shared_anonymous(v) && i < r->shmem->nr; i++)
+		if (r->shmem->v[i].shmid == v->shmid)
+			return r->shmem->v[i].lazy;
+	return false;
+}
+
+int shmem_hand_over(struct restore *r)
+{
+	for (size_t i = 0; i < r->shmem->nr; i++) {
+		const struct shared_object *o = &r->shmem->v[i];
+		int ret = o->lazy ? restore_socket_send_object(r->lazy_conn, o->shmid, o->fd) : 0;
+
+		if (ret)
+			return diag_fail(r->diag, -ret, "the lazy-pages server does not take shared memory %llu: %s",
+					 (unsigned long long)o->shmid, strerror(-ret));
+	}
+	return 0;
 }
 
 int shmem_fd(struct restore *r, uint64_t shmid)

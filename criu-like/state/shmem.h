@@ -45,6 +45,12 @@ int shmem_restore(struct restore *r);
 /** shmem_fd() - The object's descriptor, out of the way of the tasks'. Return: it, or -errno with a sentence */
 int shmem_fd(struct restore *r, uint64_t shmid);
 
+/** shmem_is_lazy() - Does the VMA map an object that a lazy-pages server is to fill? */
+bool shmem_is_lazy(const struct restore *r, const VmaEntry *v);
+
+/** shmem_hand_over() - Give those objects to the server, before any process. Return: 0, or -errno with a sentence */
+int shmem_hand_over(struct restore *r);
+
 /** shmem_make() - A new anonymous object with its content; @flags: of mmap(2), for huge pages. Return: a descriptor for
  * the caller, or -errno with a sentence */
 int shmem_make(struct restore *r, uint64_t shmid, uint64_t size, uint32_t flags);

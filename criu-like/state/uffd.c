@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "common/util.h"
+#include "criu-like/state/shmem.h"
 #include "criu-like/state/vma.h"
 
 #ifndef UFFD_FEATURE_POISON
@@ -61,7 +62,7 @@ static int register_areas(struct restore *r, struct process *p)
 	return 0;
 }
 
-static int choose_areas(struct restore *r, struct process *p)
+static int choose_areas(struct restore *r, struct process *p, bool lazy)
 {
 	p->covered = arena_array(r->arena, p->mm->n_vmas + 1, sizeof(*p->covered));
 	if (!p->covered)
@@ -75,6 +76,8 @@ static int choose_areas(struct restore *r, struct process *p)
 		for (size_t k = vma_find(p->mm, run->vaddr); k < p->mm->n_vmas && p->mm->vmas[k]->start < end; k++)
 			p->covered[k] = vma_can_be_lazy(p->mm->vmas[k]);
 	}
+	for (size_t k = 0; lazy && k < p->mm->n_vmas; k++)
+		p->covered[k] |= shmem_is_lazy(r, p->mm->vmas[k]);
 	return 0;
 }
 
@@ -107,7 +110,7 @@ int uffd_take(struct restore *r, struct process *p, bool lazy)
 			r->diag, errno,
 			"userfaultfd lacks events that a lazy restore needs: %s (EVENT_FORK needs CAP_SYS_PTRACE)",
 			strerror(errno));
-	ret = choose_areas(r, p);
+	ret = choose_areas(r, p, lazy);
 	return ret ? ret : register_areas(r, p);
 }
 

@@ -41,27 +41,42 @@ static const struct source_ops image_source_ops = {
 	.close = image_source_close,
 };
 
-int source_open_images(struct image_dir *dir, pid_t pid, struct source **out, struct diag *diag)
+static int open_images(struct image_dir *dir, enum image_kind kind, uint64_t id, struct source **out, struct diag *diag)
 {
 	struct image_source *is = calloc(1, sizeof(*is));
 	int ret;
 
 	if (!is)
-		return diag_fail(diag, ENOMEM, "out of memory opening the pages of process %d", pid);
+		return diag_fail(diag, ENOMEM, "out of memory opening pages");
 	is->src.ops = &image_source_ops;
 	is->src.refs = 1;
-	ret = pagemap_read(dir, IMG_PAGEMAP, (uint64_t)pid, &is->src.map, diag);
+	ret = pagemap_read(dir, kind, id, &is->src.map, diag);
 	if (ret) {
 		free(is);
 		return ret;
 	}
 	ret = page_store_open(dir, &is->src.map, &is->store, diag);
-	if (!ret)
-		ret = source_read_areas(&is->src, dir, pid, diag);
+	if (!ret && kind == IMG_PAGEMAP)
+		ret = source_read_areas(&is->src, dir, (pid_t)id, diag);
 	if (ret) {
 		image_source_close(&is->src);
 		return ret;
 	}
 	*out = &is->src;
 	return 0;
+}
+
+int source_open_images(struct image_dir *dir, pid_t pid, struct source **out, struct diag *diag)
+{
+	return open_images(dir, IMG_PAGEMAP, (uint64_t)pid, out, diag);
+}
+
+/* The format marks no pages of shared memory as lazy. */
+int source_open_shared(struct image_dir *dir, uint64_t number, struct source **out, struct diag *diag)
+{
+	int ret = open_images(dir, IMG_PAGEMAP_SHMEM, number, out, diag);
+
+	for (size_t i = 0; !ret && i < (*out)->map.nr; i++)
+		(*out)->map.runs[i].flags |= PE_LAZY;
+	return ret;
 }

@@ -56,6 +56,10 @@ int source_open_images(struct image_dir *dir, pid_t pid, struct source **out, st
  */
 int source_read_areas(struct source *src, struct image_dir *dir, pid_t pid, struct diag *diag);
 
+/** source_open_shared() - The source of the object of shared memory with that number. Return: as source_open_images()
+ */
+int source_open_shared(struct image_dir *dir, uint64_t number, struct source **out, struct diag *diag);
+
 /** source_put() - Drop a reference, and close the source with the last one; takes NULL */
 void source_put(struct source *src);
 

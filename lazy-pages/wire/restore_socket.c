@@ -17,14 +17,14 @@
 #include "common/util.h"
 
 /* The name goes through the directory's descriptor: sun_path is short, directories may be long. */
-static int socket_address(const char *work_dir, struct sockaddr_un *addr, struct diag *diag)
+static int socket_address(const char *work_dir, const char *name, struct sockaddr_un *addr, struct diag *diag)
 {
 	int fd = open(work_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)
 		return diag_fail(diag, errno, "cannot open the work directory %s: %s", work_dir, strerror(errno));
 	*addr = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	snprintf(addr->sun_path, sizeof(addr->sun_path), "/proc/self/fd/%d/" RESTORE_SOCKET_NAME, fd);
+	snprintf(addr->sun_path, sizeof(addr->sun_path), "/proc/self/fd/%d/%s", fd, name);
 	return fd;
 }
 
@@ -43,7 +43,7 @@ int restore_socket_listen(const char *work_dir, struct diag *diag)
 	struct sockaddr_un addr;
 	int probe, on = 1;
 
-	dir = socket_address(work_dir, &addr, diag);
+	dir = socket_address(work_dir, RESTORE_SOCKET_NAME, &addr, diag);
 	if (dir < 0)
 		return dir;
 	probe = try_connect(&addr);
@@ -60,25 +60,43 @@ int restore_socket_listen(const char *work_dir, struct diag *diag)
 	    bind(fd, (struct sockaddr *)&addr, sizeof(addr)) || listen(fd, 16))
 		return diag_fail(diag, errno, "cannot listen on %s/%s: %s", work_dir, RESTORE_SOCKET_NAME,
 				 strerror(errno));
+	unlinkat(dir, RESTORE_SOCKET_KIN, 0);
 	return TAKE_FD(fd);
+}
+
+void restore_socket_take_shared(const char *work_dir, struct diag *diag)
+{
+	_cleanup_close_ int dir = open(work_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir < 0 || linkat(dir, RESTORE_SOCKET_NAME, dir, RESTORE_SOCKET_KIN, 0))
+		diag_warn(diag, "cannot make %s/%s, so shared memory will not be served: %s", work_dir,
+			  RESTORE_SOCKET_KIN, strerror(errno));
+}
+
+/* Remove a name, unless somebody listens there. */
+static void unlink_dead(int dir, const char *name)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int probe;
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d/%s", dir, name);
+	probe = try_connect(&addr);
+	if (probe >= 0)
+		close(probe);
+	else if (probe == -ECONNREFUSED)
+		unlinkat(dir, name, 0);
 }
 
 void restore_socket_unlink(const char *work_dir, int fd)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	_cleanup_close_ int dir = open(work_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	int probe;
 
 	if (dir < 0)
 		return;
 	/* Another server may have its socket there by now: connect() succeeds then; ours is shut. */
 	shutdown(fd, SHUT_RDWR);
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d/" RESTORE_SOCKET_NAME, dir);
-	probe = try_connect(&addr);
-	if (probe >= 0)
-		close(probe);
-	else if (probe == -ECONNREFUSED)
-		unlinkat(dir, RESTORE_SOCKET_NAME, 0);
+	unlink_dead(dir, RESTORE_SOCKET_KIN);
+	unlink_dead(dir, RESTORE_SOCKET_NAME);
 }
 
 int restore_socket_accept(int fd)
@@ -143,8 +161,9 @@ static void unpack(struct restore_receiver *rx, int *fd)
 	}
 }
 
-int restore_socket_receive(int conn, struct restore_receiver *rx, pid_t *pid, int *uffd)
+int restore_socket_receive(int conn, struct restore_receiver *rx, pid_t *pid, int *fd)
 {
+	bool object;
 	uint32_t word;
 	ssize_t n;
 
@@ -158,8 +177,8 @@ int restore_socket_receive(int conn, struct restore_receiver *rx, pid_t *pid, in
 		if (!rx->word)
 			return -EPROTO;
 	}
-	*uffd = -1;
-	unpack(rx, uffd);
+	*fd = -1;
+	unpack(rx, fd);
 	word = rx->word;
 	*pid = (pid_t)word;
 	if (word == RESTORE_FINISHED)
@@ -168,13 +187,15 @@ int restore_socket_receive(int conn, struct restore_receiver *rx, pid_t *pid, in
 		*pid = -(int32_t)word;
 		return RESTORE_ZOMBIE;
 	}
-	if (*uffd < 0) {
-		n = receive(conn, rx, &rx->carrier, sizeof(rx->carrier));
+	object = word == RESTORE_SHARED;
+	if (*fd < 0) {
+		n = object ? receive(conn, rx, &rx->number, sizeof(rx->number))
+			   : receive(conn, rx, &rx->carrier, sizeof(rx->carrier));
 		if (n < 0)
 			return (int)n;
-		unpack(rx, uffd);
+		unpack(rx, fd);
 	}
-	return *uffd < 0 ? -EPROTO : RESTORE_PROCESS;
+	return *fd < 0 ? -EPROTO : object ? RESTORE_OBJECT : RESTORE_PROCESS;
 }
 
 void restore_socket_recorded(struct restore_receiver *rx)
@@ -184,20 +205,29 @@ void restore_socket_recorded(struct restore_receiver *rx)
 	rx->sender = 0;
 }
 
-int restore_socket_connect(const char *work_dir, struct diag *diag)
+static int connect_by(const char *work_dir, const char *name, struct diag *diag)
 {
 	_cleanup_close_ int dir = -1;
 	struct sockaddr_un addr;
 	int fd;
 
-	dir = socket_address(work_dir, &addr, diag);
+	dir = socket_address(work_dir, name, &addr, diag);
 	if (dir < 0)
 		return dir;
 	fd = try_connect(&addr);
 	if (fd < 0 && fd != -ENOENT && fd != -ECONNREFUSED)
-		return diag_fail(diag, -fd, "cannot connect to %s/%s: %s", work_dir, RESTORE_SOCKET_NAME,
-				 strerror(-fd));
+		return diag_fail(diag, -fd, "cannot connect to %s/%s: %s", work_dir, name, strerror(-fd));
 	return fd;
+}
+
+int restore_socket_connect(const char *work_dir, struct diag *diag)
+{
+	return connect_by(work_dir, RESTORE_SOCKET_NAME, diag);
+}
+
+int restore_socket_connect_kin(const char *work_dir, struct diag *diag)
+{
+	return connect_by(work_dir, RESTORE_SOCKET_KIN, diag);
 }
 
 static int send_word(int conn, uint32_t word)
@@ -236,6 +266,22 @@ int restore_socket_send(int conn, pid_t pid, pid_t outside, int uffd)
 	if (outside != pid)
 		put_control(&msg, next, SCM_CREDENTIALS, &cred, sizeof(cred));
 	return sendmsg(conn, &msg, MSG_NOSIGNAL) == 1 ? 0 : -errno;
+}
+
+int restore_socket_send_object(int conn, uint64_t number, int fd)
+{
+	union {
+		char space[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { 0 };
+	struct iovec iov = { &number, sizeof(number) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control };
+	int ret = send_word(conn, RESTORE_SHARED);
+
+	if (ret)
+		return ret;
+	put_control(&msg, &control.align, SCM_RIGHTS, &fd, sizeof(fd));
+	return sendmsg(conn, &msg, MSG_NOSIGNAL) == (ssize_t)sizeof(number) ? 0 : -errno;
 }
 
 int restore_socket_send_zombie(int conn, pid_t pid)

@@ -16,12 +16,20 @@
  *	for each process without memory (a zombie): i32 -pid, nothing else;
  *	once all memory is registered: u32 0x52535446.
  *
+ * Thaw's server has a second name for the same socket, lazy-pages.thaw, and who connects by that one may also send,
+ * before all processes,
+ *
+ *	for each object of shared memory that the server shall fill: u32 0x54534d4f, then the object's u64 number in
+ *	the images, which carries a descriptor of it. The areas that map it are registered, in all processes.
+ *
  * The server says nothing. Whoever opened the userfaultfd has done UFFDIO_API on it, with the FORK, REMAP, REMOVE and
  * UNMAP events. CRIU's server wants exactly one message for each entry of pstree.img; Thaw's takes what comes.
  */
 
 #define RESTORE_SOCKET_NAME "lazy-pages.socket"
+#define RESTORE_SOCKET_KIN "lazy-pages.thaw"
 #define RESTORE_FINISHED 0x52535446u
+#define RESTORE_SHARED 0x54534d4fu /* no process has such a number */
 
 /**
  * restore_socket_listen() - Make the server's socket, mode 0600
@@ -31,6 +39,10 @@
  * Return: a descriptor, or -errno with a sentence in @diag (-EADDRINUSE: a server listens there)
  */
 int restore_socket_listen(const char *work_dir, struct diag *diag);
+
+/** restore_socket_take_shared() - Give a socket that listens the name by which restores know that this server takes
+ * shared memory */
+void restore_socket_take_shared(const char *work_dir, struct diag *diag);
 
 /**
  * restore_socket_unlink() - Let nobody connect any more, and remove the socket's name if it is still that of @fd's
@@ -53,7 +65,7 @@ int restore_socket_check(int conn);
 /** restore_socket_came_from() - Is @conn a connection that was accepted from @fd? */
 bool restore_socket_came_from(int conn, int fd);
 
-enum restore_word { RESTORE_NONE, RESTORE_PROCESS, RESTORE_ZOMBIE, RESTORE_DONE };
+enum restore_word { RESTORE_NONE, RESTORE_PROCESS, RESTORE_ZOMBIE, RESTORE_OBJECT, RESTORE_DONE };
 
 /*
  * What has been received of a message; all zero between two messages. When it lies in shared memory, somebody else can
@@ -63,18 +75,19 @@ struct restore_receiver {
 	uint32_t word;
 	int32_t sender; /* pid of the sending process as seen here; 0: unknown */
 	uint8_t control[96] __attribute__((aligned(8)));
+	uint64_t number; /* of an object */
 	uint8_t carrier;
 };
 
 /**
  * restore_socket_receive() - Read the next message from a connection
  * @rx: keeps it until restore_socket_recorded(); asked again before that, the same message comes out again
- * @pid: set for RESTORE_PROCESS and RESTORE_ZOMBIE
- * @uffd: set for RESTORE_PROCESS, the caller's
+ * @pid: set for RESTORE_PROCESS and RESTORE_ZOMBIE; an object's number is in @rx
+ * @fd: the process's userfaultfd, or a descriptor of the object; the caller's
  *
  * Return: enum restore_word, -EAGAIN until there is more, -ENODATA at the end, -EPROTO, or -errno
  */
-int restore_socket_receive(int conn, struct restore_receiver *rx, pid_t *pid, int *uffd);
+int restore_socket_receive(int conn, struct restore_receiver *rx, pid_t *pid, int *fd);
 
 /** restore_socket_recorded() - The message is dealt with */
 void restore_socket_recorded(struct restore_receiver *rx);
@@ -86,6 +99,13 @@ void restore_socket_recorded(struct restore_receiver *rx);
  * sentence in @diag
  */
 int restore_socket_connect(const char *work_dir, struct diag *diag);
+
+/** restore_socket_connect_kin() - As above, but only to a server of Thaw's, which takes shared memory too */
+int restore_socket_connect_kin(const char *work_dir, struct diag *diag);
+
+/** restore_socket_send_object() - Hand over an object of shared memory (the caller keeps its own descriptor). Return:
+ * 0, or -errno */
+int restore_socket_send_object(int conn, uint64_t number, int fd);
 
 /**
  * restore_socket_send() - Hand over a process's userfaultfd (the caller keeps its own)
