@@ -123,6 +123,7 @@ struct file_opener {
 	bool locked_before;	/* the dump has made it */
 	struct idmap links;	/* id -> struct opened_file, whose name leads there; state/link_remap.c */
 	struct idmap ghosts;	/* id -> struct ghost_again */
+	struct idmap dead;	/* pids of processes that are no more; state/dead.c */
 	struct file_lock *locks, *last_lock;
 	struct idmap queues;	/* id -> struct queue */
 	struct packet *packets; /* in all of them */
@@ -251,6 +252,9 @@ int reg_file_entry(struct dump *d, const struct process *p, const char *link, co
 /** reg_file_open() - Open the file of an entry and check that it is still the same. Return: a descriptor, or -errno
  * with a sentence */
 int reg_file_open(struct restore *r, const RegFileEntry *e, uint32_t flags);
+
+/** reg_file_proc_pid() - The process that a name under /proc belongs to. Return: its pid, 0: none */
+pid_t reg_file_proc_pid(const char *name);
 
 /** opener_file() - The file with @id, or NULL */
 struct opened_file *opener_file(const struct restore *r, uint32_t id);

@@ -11,6 +11,7 @@
 #include "common/arena.h"
 #include "common/cleanup.h"
 #include "common/util.h"
+#include "criu-like/state/dead.h"
 #include "criu-like/state/link_remap.h"
 
 #define CHUNK_MAX 65536
@@ -82,9 +83,14 @@ static int add_remap(struct dump *d, uint32_t id, uint32_t remap_id, RemapType t
 	return 0;
 }
 
+int ghost_note_remap(struct dump *d, uint32_t id, uint32_t remap_id, RemapType type)
+{
+	return get_table(d->files) ? add_remap(d, id, remap_id, type) : no_memory(d->diag);
+}
+
 int ghost_note_linked(struct dump *d, uint32_t id, uint32_t link_id)
 {
-	return get_table(d->files) ? add_remap(d, id, link_id, REMAP_TYPE__LINKED) : no_memory(d->diag);
+	return ghost_note_remap(d, id, link_id, REMAP_TYPE__LINKED);
 }
 
 int ghost_note(struct dump *d, const struct process *p, const char *link, const char *name, const struct stat *st,
@@ -243,10 +249,8 @@ static int read_remap(struct restore *r, const RemapFilePathEntry *m, struct idm
 
 	if (!m->has_remap_type || m->remap_type == REMAP_TYPE__LINKED)
 		return link_remap_read(r, m->orig_id, m->remap_id);
-	if (m->remap_type != REMAP_TYPE__GHOST)
-		return diag_fail(r->diag, ENOTSUP,
-				 "remap-fpath.img: the file with id %u was of a dead process, which is not supported",
-				 m->orig_id);
+	if (m->remap_type == REMAP_TYPE__PROCFS)
+		return dead_read(r, m->remap_id);
 	if (!g) {
 		g = arena_alloc(r->arena, sizeof(*g));
 		if (!g || idmap_put(by_ghost, m->remap_id, g) < 0)
@@ -423,4 +427,5 @@ void ghost_free_restore(struct file_opener *o)
 {
 	idmap_free(&o->ghosts);
 	idmap_free(&o->links);
+	idmap_free(&o->dead);
 }

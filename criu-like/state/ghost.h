@@ -18,6 +18,10 @@ int ghost_note(struct dump *d, const struct process *p, const char *link, const 
  * sentence */
 int ghost_note_linked(struct dump *d, uint32_t id, uint32_t link_id);
 
+/** ghost_note_remap() - An entry of remap-fpath.img: the entry @id of files.img is to be found by way of @remap_id.
+ * Return: 0, or -errno with a sentence */
+int ghost_note_remap(struct dump *d, uint32_t id, uint32_t remap_id, RemapType type);
+
 /** ghost_write() - Write the contents; the processes are still frozen. Return: 0, or -errno with a sentence */
 int ghost_write(struct dump *d);
 

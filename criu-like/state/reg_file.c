@@ -6,9 +6,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -16,6 +19,7 @@
 #include "common/cleanup.h"
 #include "common/util.h"
 #include "criu-like/inspect/build_id.h"
+#include "criu-like/state/dead.h"
 #include "criu-like/state/file_kind.h"
 #include "criu-like/state/files.h"
 #include "criu-like/state/ghost.h"
@@ -62,17 +66,18 @@ static int put_build_id(struct dump *d, const char *name, RegFileEntry *e)
 	return 0;
 }
 
-/* The process that a name under /proc belongs to, 0: none. */
-static pid_t proc_pid(const char *name)
+pid_t reg_file_proc_pid(const char *name)
 {
 	int pid = 0, len = 0;
 
-	return sscanf(name, "/proc/%d%n", &pid, &len) == 1 && (name[len] == '/' || !name[len]) ? pid : 0;
+	if (sscanf(name, "/proc/%d%n", &pid, &len) != 1)
+		return 0;
+	return name[len] == '/' || !name[len] || !strcmp(name + len, DELETED) ? pid : 0;
 }
 
 static bool is_of_tree(const struct tree *tree, const char *name)
 {
-	pid_t pid = proc_pid(name);
+	pid_t pid = reg_file_proc_pid(name);
 
 	return pid > 0 && tree_find(tree, pid);
 }
@@ -119,6 +124,17 @@ static const char *find_other_name(struct dump *d, const char *name, const struc
 	return found;
 }
 
+/* Of a process that has ended, while no other has its pid. */
+static bool is_of_dead(const struct process *p, const char *link, const char *name)
+{
+	char path[64];
+	struct statfs fs;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", p->pid, link);
+	return reg_file_proc_pid(name) && kill(reg_file_proc_pid(name), 0) < 0 && errno == ESRCH &&
+	       statfs(path, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
+}
+
 /* Does a name lead to the same file when it is opened again? @text: the name, may be changed to one that does. Return:
  * 1, 0 it has been deleted, or -errno with a sentence */
 static int check_name(struct dump *d, const struct process *p, const char *link, const char **text,
@@ -137,6 +153,8 @@ static int check_name(struct dump *d, const struct process *p, const char *link,
 	}
 	if (name[0] == '/' && is_same(name, st))
 		return 1;
+	if (is_of_dead(p, link, name))
+		return 0;
 	if (is_deleted(name) && (st->st_nlink == 0 || (S_ISDIR(st->st_mode) && st->st_nlink < 2)))
 		return 0;
 	other = is_deleted(name) ? find_other_name(d, name, st) : NULL;
@@ -161,7 +179,10 @@ static int check_name(struct dump *d, const struct process *p, const char *link,
 static int note_deleted(struct dump *d, const struct process *p, const char *link, const struct stat *st,
 			RegFileEntry *e)
 {
-	e->name[strlen(e->name) - strlen(DELETED)] = '\0';
+	if (is_deleted(e->name))
+		e->name[strlen(e->name) - strlen(DELETED)] = '\0';
+	if (is_of_dead(p, link, e->name))
+		return dead_note(d, e->id, reg_file_proc_pid(e->name));
 	if (!strncmp(e->name, "/memfd:", 7))
 		return diag_fail(d->diag, ENOTSUP,
 				 "%s of process %d is a memfd (%s), which is not supported yet: close it", link, p->pid,
@@ -364,6 +385,8 @@ int reg_file_open(struct restore *r, const RegFileEntry *e, uint32_t flags)
 	if (flags & KERNEL_O_TMPFILE)
 		flags &= ~(uint32_t)O_DIRECTORY; /* said how the file was made, not what it is */
 	flags &= ~NOT_AGAIN;
+	if (dead_pid(r, e))
+		return dead_open(r, e, dead_pid(r, e), flags);
 	if (ghost_has(r, e->id))
 		return ghost_open(r, e, flags);
 	if (link_remap_has(r, e->id))
@@ -425,7 +448,7 @@ static int reg_tell(struct restore *r, struct process *p, const FdinfoEntry *fde
 /* Three calls, and room for the name. */
 static size_t reg_records(const FileEntry *fe)
 {
-	return proc_pid(fe->reg->name) ? 3 + strlen(fe->reg->name) / 32 : 0;
+	return reg_file_proc_pid(fe->reg->name) ? 3 + strlen(fe->reg->name) / 32 : 0;
 }
 
 static int reg_open_mapped(struct restore *r, const struct opened_file *f, uint32_t flags)
