@@ -189,6 +189,7 @@ struct restore {
 	struct tree tree;
 	struct pidns *pidns;	     /* state/pidns.c, in the arena; NULL: the tree is in this process's */
 	int lazy_conn;		     /* to the lazy-pages server, -1: none */
+	bool own_server;	     /* that was started by this restore */
 	bool lazy_kin;		     /* it is Thaw's, and takes shared memory */
 	struct shmem_restore *shmem; /* state/shmem.c */
 	struct sysv_restore *sysv;   /* state/sysv.c */

@@ -104,6 +104,7 @@ static int stage_server(struct restore *r)
 		ret = lazy_server_start(&opt, r->diag);
 		if (ret)
 			return ret;
+		r->own_server = true;
 		connect_server(r);
 	} else if (r->lazy_conn >= 0 && (r->opt->page_server || lazy_modes_given(&r->opt->modes))) {
 		return diag_fail(

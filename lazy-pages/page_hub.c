@@ -17,6 +17,7 @@
 struct client {
 	struct client *next;
 	struct link *link;
+	const struct net_options *net;
 	struct page_supply *supply;
 	struct page_sessions *sessions;
 	struct diag *diag;
@@ -35,12 +36,24 @@ struct running {
 	bool given; /* pages may have been given away */
 };
 
+/* What a stranger does wrong is no failure of ours. */
+static enum serve_end serve_link(const struct client *c)
+{
+	struct diag own;
+
+	diag_init(&own, -1, DIAG_ERROR);
+	if (!link_secure(c->link, c->net, &own))
+		return page_serve(c->link, c->supply, c->sessions, c->diag);
+	diag_warn(c->diag, "refused a connection: %s", own.text);
+	return SERVE_IGNORED;
+}
+
 static void *serve_client(void *arg)
 {
 	struct client *c = arg;
 	const uint64_t one = 1;
 
-	c->end = page_serve(c->link, c->supply, c->sessions, c->diag);
+	c->end = serve_link(c);
 	__atomic_store_n(&c->over, true, __ATOMIC_RELEASE);
 	if (write(c->event, &one, sizeof(one)) < 0)
 		diag_warn(c->diag, "cannot wake the page server: %s", strerror(errno));
@@ -54,8 +67,12 @@ static int start_client(struct running *r)
 
 	if (!c)
 		return diag_fail(r->diag, ENOMEM, "out of memory for a connection");
-	*c = (struct client){ .supply = r->hub->supply, .sessions = &r->sessions, .diag = r->diag, .event = r->event };
-	ret = link_accept(r->hub->listen_fd, r->hub->net, &c->link, r->diag);
+	*c = (struct client){ .net = r->hub->net,
+			      .supply = r->hub->supply,
+			      .sessions = &r->sessions,
+			      .diag = r->diag,
+			      .event = r->event };
+	ret = link_accept(r->hub->listen_fd, &c->link, r->diag);
 	if (!ret && !r->given && r->hub->first)
 		ret = r->hub->first(r->hub->arg);
 	if (!ret) {

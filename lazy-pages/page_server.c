@@ -97,10 +97,22 @@ static int await_link(const struct page_server_options *opt, int listen_fd, int 
 			return diag_fail(diag, errno, "cannot wait for a connection: %s", strerror(errno));
 		if (p[1].revents)
 			return diag_fail(diag, EINTR, "ended by a signal before any dump came");
-		ret = p[0].revents ? link_accept(listen_fd, &opt->net, out, diag) : -EAGAIN;
+		ret = p[0].revents ? link_accept(listen_fd, out, diag) : -EAGAIN;
 		if (ret != -EAGAIN)
 			return ret;
 	}
+}
+
+/* Receive a dump from a connection. Return: as page_receive(), -ENODATA also from those who are refused */
+static int receive_from(const struct page_server_options *opt, struct image_dir *dir, struct link *l, struct diag *diag)
+{
+	struct diag own;
+
+	diag_init(&own, -1, DIAG_ERROR);
+	if (!link_secure(l, &opt->net, &own))
+		return page_receive(l, dir, diag);
+	diag_warn(diag, "refused a connection: %s", own.text);
+	return -ENODATA;
 }
 
 /* Receive one dump. */
@@ -114,7 +126,7 @@ static int receive_dump(const struct page_server_options *opt, struct image_dir 
 
 		ret = await_link(opt, listen_fd, signals, &l, diag);
 		if (!ret)
-			ret = page_receive(l, dir, diag);
+			ret = receive_from(opt, dir, l, diag);
 		link_close(l);
 	} while (ret == -ENODATA);
 	return ret;

@@ -297,3 +297,31 @@ def others_end(*but):
     while thawtest.children() - set(but):
         pid, status = os.wait()
         check(not status and pid not in but, f"process {pid} ended with status {status}")
+
+
+class Authority:
+    """Signs certificates for tests."""
+
+    def __init__(self, directory, name="test authority"):
+        os.makedirs(directory, exist_ok=True)
+        self.dir, self.cert = directory, os.path.join(directory, "ca.pem")
+        self.key = os.path.join(directory, "ca.key")
+        self._openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                      "-subj", f"/CN={name}", "-keyout", self.key, "-out", self.cert)
+
+    @staticmethod
+    def _openssl(*words):
+        done = subprocess.run(["openssl", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True)
+        check(done.returncode == 0, f"openssl {words[0]}: {done.stdout}")
+
+    def options(self, who, address="127.0.0.1"):
+        """The options of a command that shows a certificate for @address."""
+        base = os.path.join(self.dir, who)
+        with open(f"{base}.ext", "w") as f:
+            f.write(f"subjectAltName=IP:{address},DNS:{who}\n")
+        self._openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj",
+                      f"/CN={address}", "-keyout", f"{base}.key", "-out", f"{base}.csr")
+        self._openssl("x509", "-req", "-in", f"{base}.csr", "-CA", self.cert, "-CAkey", self.key, "-CAcreateserial",
+                      "-days", "2", "-extfile", f"{base}.ext", "-out", f"{base}.pem")
+        return ["--tls", "--tls-cacert", self.cert, "--tls-cert", f"{base}.pem", "--tls-key", f"{base}.key"]

@@ -94,12 +94,12 @@ const struct command_option criu_options[] = {
 	REFUSE(0, "ext-mount-map", "MAP", "mounts are not restored; mount before the restore"),
 	REFUSE(0, "veth-pair", "PAIR", "network devices are not restored; make them before the restore"),
 	REFUSE(0, "ps-socket", "FD", "give --address and --port"),
-	REFUSE(0, "tls", NULL, "send memory through ssh(1), as thaw(1) shows"),
-	REFUSE(0, "tls-cacert", "FILE", "send memory through ssh(1), as thaw(1) shows"),
-	REFUSE(0, "tls-cacrl", "FILE", "send memory through ssh(1), as thaw(1) shows"),
-	REFUSE(0, "tls-cert", "FILE", "send memory through ssh(1), as thaw(1) shows"),
-	REFUSE(0, "tls-key", "FILE", "send memory through ssh(1), as thaw(1) shows"),
-	REFUSE(0, "tls-no-cn-verify", NULL, "send memory through ssh(1), as thaw(1) shows"),
+	ACCEPT(0, "tls", NULL),
+	ACCEPT(0, "tls-cacert", "FILE"),
+	ACCEPT(0, "tls-cacrl", "FILE"),
+	ACCEPT(0, "tls-cert", "FILE"),
+	ACCEPT(0, "tls-key", "FILE"),
+	ACCEPT(0, "tls-no-cn-verify", NULL),
 	REFUSE(0, "config", "FILE", "give the options on the command line"),
 };
 

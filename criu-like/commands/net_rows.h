@@ -18,6 +18,14 @@
 	NET_ROW(OPTION_TEXT, "address", NET_AT(base, address), "ADDRESS", "of the page server (default: 127.0.0.1)", \
 		0, 0),                                                                                               \
 		NET_ROW(OPTION_UNSIGNED, "port", NET_AT(base, port), "PORT", "of the page server", 0, 65535),        \
+		NET_ROW(OPTION_FLAG, "tls", NET_AT(base, tls.on), NULL, "encrypt, and show certificates", 0, 0),     \
+		NET_ROW(OPTION_TEXT, "tls-cacert", NET_AT(base, tls.cacert), "FILE",                                 \
+			"the authority that signs the other side's certificate", 0, 0),                              \
+		NET_ROW(OPTION_TEXT, "tls-cacrl", NET_AT(base, tls.cacrl), "FILE", "what it has revoked", 0, 0),     \
+		NET_ROW(OPTION_TEXT, "tls-cert", NET_AT(base, tls.cert), "FILE", "this side's certificate", 0, 0),   \
+		NET_ROW(OPTION_TEXT, "tls-key", NET_AT(base, tls.key), "FILE", "its key", 0, 0),                     \
+		NET_ROW(OPTION_FLAG, "tls-no-cn-verify", NET_AT(base, tls.any_name), NULL,                           \
+			"the server's certificate may be for another host", 0, 0),                                   \
 		NET_ROW(OPTION_FLAG, "insecure", NET_AT(base, insecure), NULL,                                       \
 			"let memory go to other hosts in the clear", 0, 0)
 

@@ -45,28 +45,67 @@ static int parse_target(const char *line, struct fdinfo *out)
 	return 0;
 }
 
-static int parse_watch(const char *line, struct fdinfo *out)
+static struct fdinfo_watch *add_watch(struct fdinfo *out)
 {
-	struct fdinfo_watch *new = reallocarray(out->watches, out->nr_watches + 1, sizeof(*new)), *w;
+	struct fdinfo_watch *new = reallocarray(out->watches, out->nr_watches + 1, sizeof(*new));
+
+	if (!new)
+		return NULL;
+	out->watches = new;
+	new += out->nr_watches++;
+	*new = (struct fdinfo_watch){ 0 };
+	return new;
+}
+
+static int parse_handle(const char *text, struct fdinfo_watch *w)
+{
 	unsigned len;
 	int at = 0;
 
-	if (!new)
-		return -ENOMEM;
-	out->watches = new;
-	w = &new[out->nr_watches];
-	*w = (struct fdinfo_watch){ 0 };
-	if (sscanf(line,
-		   "inotify wd:%" SCNx32 " ino:%" SCNx64 " sdev:%" SCNx32 " mask:%" SCNx32 " ignored_mask:%" SCNx32
-		   " fhandle-bytes:%x fhandle-type:%x f_handle:%n",
-		   &w->wd, &w->ino, &w->dev, &w->mask, &w->ignored_mask, &len, (unsigned *)&w->handle_type, &at) < 7 ||
+	if (sscanf(text, " fhandle-bytes:%x fhandle-type:%x f_handle:%n", &len, (unsigned *)&w->handle_type, &at) < 2 ||
 	    !at || len > sizeof(w->handle))
 		return -EPROTO;
-	for (w->handle_len = 0; w->handle_len < len; w->handle_len++)
-		if (sscanf(line + at + 2 * w->handle_len, "%2" SCNx8, &w->handle[w->handle_len]) != 1)
+	for (; w->handle_len < len; w->handle_len++)
+		if (sscanf(text + at + 2 * w->handle_len, "%2" SCNx8, &w->handle[w->handle_len]) != 1)
 			return -EPROTO;
-	out->nr_watches++;
 	return 0;
+}
+
+static int parse_inotify(const char *line, struct fdinfo *out)
+{
+	struct fdinfo_watch *w = add_watch(out);
+	int at = 0;
+
+	if (!w)
+		return -ENOMEM;
+	if (sscanf(line, " wd:%" SCNx32 " ino:%" SCNx64 " sdev:%" SCNx32 " mask:%" SCNx32 " ignored_mask:%" SCNx32 "%n",
+		   &w->wd, &w->ino, &w->dev, &w->mask, &w->ignored_mask, &at) < 5 ||
+	    !at)
+		return -EPROTO;
+	return parse_handle(line + at, w);
+}
+
+/* The group's own line, and one for each mark: on a file, a mount, or a file system. */
+static int parse_fanotify(const char *line, struct fdinfo *out)
+{
+	struct fdinfo_watch *w;
+	int at = 0;
+
+	if (sscanf(line, "flags:%" SCNx32 " event-flags:%" SCNx32, &out->fanotify_flags, &out->event_flags) == 2)
+		return 0;
+	w = add_watch(out);
+	if (!w)
+		return -ENOMEM;
+	if (sscanf(line, "ino:%" SCNx64 " sdev:%" SCNx32 "%n", &w->ino, &w->dev, &at) < 2 &&
+	    sscanf(line, "mnt_id:%x%n", (unsigned *)&w->mnt_id, &at) < 1 &&
+	    sscanf(line, "sdev:%" SCNx32 "%n", &w->dev, &at) < 1)
+		return -EPROTO;
+	line += at;
+	at = 0;
+	if (sscanf(line, " mflags:%" SCNx32 " mask:%" SCNx32 " ignored_mask:%" SCNx32 "%n", &w->mflags, &w->mask,
+		   &w->ignored_mask, &at) < 3)
+		return -EPROTO;
+	return w->ino ? parse_handle(line + at, w) : 0;
 }
 
 static int parse_lock(const char *line, struct fdinfo *out)
@@ -115,8 +154,10 @@ static int parse_line(const char *line, struct fdinfo *out)
 			return sscanf(rest, fields[i].format, (char *)out + fields[i].offset) == 1 ? 0 : -EPROTO;
 	if (after(line, "tfd:"))
 		return parse_target(line, out);
-	if (after(line, "inotify "))
-		return parse_watch(line, out);
+	if ((rest = after(line, "inotify ")))
+		return parse_inotify(rest, out);
+	if ((rest = after(line, "fanotify ")))
+		return parse_fanotify(rest, out);
 	if ((rest = after(line, "it_value:")))
 		return parse_timespec(rest, &out->it_value);
 	if ((rest = after(line, "it_interval:")))

@@ -20,8 +20,11 @@ struct fdinfo_target {
 
 #define FDINFO_HANDLE_MAX 128
 
+/* A watch of inotify(7), or a mark of fanotify(7). */
 struct fdinfo_watch {
-	uint32_t wd;
+	uint32_t wd;	 /* inotify */
+	int mnt_id;	 /* fanotify: the mount that it is on; 0: a file, or with no handle a file system */
+	uint32_t mflags; /* fanotify: FAN_MARK_* */
 	uint64_t ino;
 	uint32_t dev, mask, ignored_mask;
 	int handle_type;
@@ -58,10 +61,11 @@ struct fdinfo {
 	struct timespec it_value, it_interval;
 	struct fdinfo_target *targets; /* epoll; malloc'ed */
 	size_t nr_targets, cap_targets;
-	struct fdinfo_watch *watches; /* inotify; malloc'ed */
+	struct fdinfo_watch *watches; /* malloc'ed */
 	size_t nr_watches;
-	pid_t pid;		   /* pidfd: in the reader's namespace, -1 when it has been reaped */
-	struct fdinfo_lock *locks; /* of this open file, and of the process on the same inode; malloc'ed */
+	uint32_t fanotify_flags, event_flags; /* as fanotify_init(2) takes them */
+	pid_t pid;			      /* pidfd: in the reader's namespace, -1 when it has been reaped */
+	struct fdinfo_lock *locks;	      /* of this open file, and of the process on the same inode; malloc'ed */
 	size_t nr_locks;
 };
 

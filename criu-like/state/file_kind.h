@@ -168,8 +168,8 @@ struct file_kind {
 extern const struct file_kind *const file_kinds[];
 extern const size_t nr_file_kinds;
 extern const struct file_kind reg_file_kind, pipe_kind, fifo_kind, eventfd_kind, epoll_kind, timerfd_kind,
-	signalfd_kind, inotify_kind, tty_kind, pidfd_kind, memfd_kind, inet_socket_kind, unix_socket_kind,
-	netlink_socket_kind, packet_socket_kind;
+	signalfd_kind, inotify_kind, fanotify_kind, tty_kind, pidfd_kind, memfd_kind, inet_socket_kind,
+	unix_socket_kind, netlink_socket_kind, packet_socket_kind;
 
 /* The sentences are inline so that analysers see that they do not return 0. */
 

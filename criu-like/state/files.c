@@ -29,9 +29,9 @@
 #endif
 
 const struct file_kind *const file_kinds[] = {
-	&reg_file_kind,	      &pipe_kind,	   &fifo_kind,	  &inet_socket_kind, &unix_socket_kind,
-	&netlink_socket_kind, &packet_socket_kind, &eventfd_kind, &epoll_kind,	     &timerfd_kind,
-	&signalfd_kind,	      &memfd_kind,	   &inotify_kind, &pidfd_kind,	     &tty_kind,
+	&reg_file_kind,	     &pipe_kind,     &fifo_kind,  &inet_socket_kind, &unix_socket_kind, &netlink_socket_kind,
+	&packet_socket_kind, &eventfd_kind,  &epoll_kind, &timerfd_kind,     &signalfd_kind,	&memfd_kind,
+	&inotify_kind,	     &fanotify_kind, &pidfd_kind, &tty_kind,
 };
 const size_t nr_file_kinds = ARRAY_SIZE(file_kinds);
 
@@ -295,11 +295,19 @@ struct open_file *file_at(struct dump *d, const struct process *p, int fd)
 	return e ? d->files->files[e->id - 1] : NULL;
 }
 
-/* The last first: CRIU wants sockets outside the tree before those that send to them, and they were found later. */
+static bool has_peer(const FileEntry *e)
+{
+	return e->usk && e->usk->peer;
+}
+
+/* CRIU wants UNIX sockets that listen, or are outside the tree, before those that wait for them or send to them. */
 static int write_entries(struct dump *d, struct image_writer *w)
 {
-	for (size_t i = d->files->nr; i-- > 0;) {
-		int ret = image_put(w, d->files->files[i]->entry);
+	const struct file_table *t = d->files;
+
+	for (size_t i = 0; i < 2 * t->nr; i++) {
+		const FileEntry *e = t->files[i % t->nr]->entry;
+		int ret = has_peer(e) == (i >= t->nr) ? image_put(w, e) : 0;
 
 		if (ret < 0)
 			return ret;

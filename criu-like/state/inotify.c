@@ -5,21 +5,17 @@
  * comes. Events that have not been read are lost, those that the restore makes are dropped.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "common/arena.h"
 #include "common/cleanup.h"
 #include "common/util.h"
-#include "criu-like/state/file_kind.h"
+#include "criu-like/state/watched.h"
 
-#define HANDLE_WORDS 16 /* fh_entry.handle always has so many */
 #define WATCH_MAX (1u << 20)
 
 static bool inotify_match(const struct seen *s)
@@ -27,95 +23,15 @@ static bool inotify_match(const struct seen *s)
 	return !strcmp(s->link, "anon_inode:inotify");
 }
 
-/* A descriptor of some directory that is mounted from the device. Return: it, or -errno */
-static int open_mount(uint32_t dev)
-{
-	_cleanup_fclose_ FILE *f = fopen("/proc/self/mountinfo", "re");
-	_cleanup_free_ char *line = NULL;
-	char where[PATH_MAX];
-	unsigned maj, min;
-	size_t cap = 0;
-
-	if (!f)
-		return -errno;
-	while (getline(&line, &cap, f) > 0) {
-		struct stat st;
-		int fd;
-
-		if (sscanf(line, "%*d %*d %u:%u %*s %4095s", &maj, &min, where) != 3 || (maj << 20 | min) != dev)
-			continue;
-		fd = open(where, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (fd >= 0 && fstat(fd, &st) == 0 && (major(st.st_dev) << 20 | minor(st.st_dev)) == dev)
-			return fd;
-		if (fd >= 0)
-			close(fd);
-	}
-	return -ENODEV;
-}
-
-/* Open an inode by its handle, O_PATH. Return: a descriptor, or -errno */
-static int open_handle(uint32_t dev, int type, const void *bytes, size_t len)
-{
-	_Alignas(struct file_handle) uint8_t buf[sizeof(struct file_handle) + FDINFO_HANDLE_MAX];
-	struct file_handle *h = (struct file_handle *)buf;
-	_cleanup_close_ int mount = open_mount(dev);
-	int fd;
-
-	if (mount < 0)
-		return mount;
-	h->handle_bytes = (unsigned)len;
-	h->handle_type = type;
-	memcpy(h->f_handle, bytes, len);
-	fd = open_by_handle_at(mount, h, O_PATH | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
-static int find_path(struct seen *s, const struct fdinfo_watch *w, char *path)
-{
-	_cleanup_close_ int fd = open_handle(w->dev, w->handle_type, w->handle, w->handle_len);
-	char link[32];
-	struct stat st;
-	ssize_t len;
-
-	if (fd < 0)
-		return file_fail(s, -fd, "opening a watched file by its handle");
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	len = readlink(link, path, PATH_MAX - 1);
-	if (len < 0)
-		return file_fail(s, errno, "reading the name of a watched file");
-	path[len] = '\0';
-	if (stat(path, &st) < 0 || st.st_ino != w->ino)
-		return file_refuse(s, "an inotify instance that watches a deleted file", "remove that watch");
-	return 0;
-}
-
 static int dump_watch(struct seen *s, const struct fdinfo_watch *w, InotifyWdEntry *e)
 {
-	FhEntry *h = arena_alloc(s->d->arena, sizeof(*h));
-	char path[PATH_MAX];
-	int ret = find_path(s, w, path);
-
-	if (ret < 0)
-		return ret;
-	if (!h)
-		return no_memory(s->d->diag);
-	fh_entry__init(h);
 	inotify_wd_entry__init(e);
 	e->i_ino = w->ino;
 	e->mask = w->mask;
 	e->ignored_mask = w->ignored_mask;
 	e->s_dev = w->dev;
 	e->wd = w->wd;
-	e->f_handle = h;
-	h->bytes = (uint32_t)w->handle_len;
-	h->type = (uint32_t)w->handle_type;
-	h->n_handle = HANDLE_WORDS;
-	h->handle = arena_array(s->d->arena, HANDLE_WORDS, sizeof(*h->handle));
-	h->path = arena_strdup(s->d->arena, path);
-	if (!h->handle || !h->path)
-		return no_memory(s->d->diag);
-	memcpy(h->handle, w->handle, w->handle_len);
-	return 0;
+	return watched_dump(s, w, "an inotify instance", &e->f_handle);
 }
 
 static int inotify_dump(struct seen *s, FileEntry *fe)
@@ -178,23 +94,17 @@ static int watch_path(struct restore *r, const struct opened_file *f, const Inot
 	return 0;
 }
 
-/* By its path, or where the images have none by its handle. */
 static int add_watch(struct restore *r, const struct opened_file *f, const InotifyWdEntry *e)
 {
-	const FhEntry *h = e->f_handle;
 	_cleanup_close_ int fd = -1;
-	char link[32];
+	char path[PATH_MAX];
+	int ret;
 
-	if (e->wd > WATCH_MAX || h->bytes > MIN(h->n_handle * sizeof(uint64_t), FDINFO_HANDLE_MAX))
+	if (e->wd > WATCH_MAX)
 		return diag_fail(r->diag, EPROTO, "files.img: watch %u of the inotify instance with id %u is damaged",
 				 e->wd, f->entry->id);
-	if (h->path)
-		return watch_path(r, f, e, h->path);
-	fd = open_handle(e->s_dev, (int)h->type, h->handle, h->bytes);
-	if (fd < 0)
-		return opener_fail(r, -fd, f, "opening a watched file by its handle");
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	return watch_path(r, f, e, link);
+	ret = watched_find(r, f, e->s_dev, e->f_handle, path, &fd);
+	return ret ? ret : watch_path(r, f, e, path);
 }
 
 /* All other files have been opened, so few events come of that. What has come is dropped. */

@@ -61,8 +61,54 @@ static int add_range(struct range_list *list, uint64_t start, uint64_t end, uint
 	return ret;
 }
 
+/*
+ * Arguments and environment: /proc/PID/cmdline and environ read them in a way that does not wait for a userfaultfd, and
+ * find nothing where a page is missing.
+ */
+static void text_ranges(const MmEntry *mm, uint64_t ranges[2][2])
+{
+	ranges[0][0] = PAGE_DOWN(mm->mm_arg_start);
+	ranges[0][1] = MIN(PAGE_UP(mm->mm_arg_end), ranges[0][0] + TEXT_MAX);
+	ranges[1][0] = PAGE_DOWN(mm->mm_env_start);
+	ranges[1][1] = MIN(PAGE_UP(mm->mm_env_end), ranges[1][0] + TEXT_MAX);
+}
+
+/* Is the page at @at such a page? @until is brought down to where that changes. */
+static bool is_text(const MmEntry *mm, uint64_t at, uint64_t *until)
+{
+	uint64_t ranges[2][2];
+
+	text_ranges(mm, ranges);
+	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++) {
+		if (at >= ranges[i][0] && at < ranges[i][1]) {
+			*until = MIN(*until, ranges[i][1]);
+			return true;
+		}
+		if (at < ranges[i][0])
+			*until = MIN(*until, ranges[i][0]);
+	}
+	return false;
+}
+
+/* A server that is not of Thaw's may not bear that such a page is there already: so it is not for a server at all. */
+static int add_scanned(struct range_list *list, const MmEntry *mm, const struct page_range *found, uint32_t flags,
+		       bool skip_zero)
+{
+	uint64_t at = found->start;
+	int ret = 0;
+
+	while (!ret && at < found->end) {
+		uint64_t to = found->end;
+		bool text = flags & PE_LAZY && is_text(mm, at, &to);
+
+		ret = add_range(list, at, to, text ? PE_PRESENT : flags, skip_zero);
+		at = to;
+	}
+	return ret;
+}
+
 /* What of a VMA has to be kept. The vDSO always, so that another kernel can be told from this one. */
-static int scan_vma(const struct dump *d, int pagemap_fd, const VmaEntry *v, struct range_list *list)
+static int scan_vma(const struct dump *d, const MmEntry *mm, int pagemap_fd, const VmaEntry *v, struct range_list *list)
 {
 	_cleanup_free_ struct page_range *found = NULL;
 	bool file = v->status & VMA_FILE_PRIVATE;
@@ -78,8 +124,7 @@ static int scan_vma(const struct dump *d, int pagemap_fd, const VmaEntry *v, str
 		return 0;
 	ret = pagemap_scan(pagemap_fd, v->start, v->end, file, &found, &nr, &cap);
 	for (size_t i = 0; !ret && i < nr; i++)
-		ret = found[i].guard ? add_guard(list, &found[i])
-				     : add_range(list, found[i].start, found[i].end, flags, !file);
+		ret = found[i].guard ? add_guard(list, &found[i]) : add_scanned(list, mm, &found[i], flags, !file);
 	return ret;
 }
 
@@ -90,7 +135,7 @@ static int scan_process(struct dump *d, struct process *p, struct range_list *li
 	if (fd < 0)
 		return diag_fail(d->diag, errno, "cannot open the pagemap of process %d: %s", p->pid, strerror(errno));
 	for (size_t i = 0; i < p->mm->n_vmas; i++) {
-		int ret = scan_vma(d, fd, p->mm->vmas[i], list);
+		int ret = scan_vma(d, p->mm, fd, p->mm->vmas[i], list);
 
 		if (ret)
 			return diag_fail(d->diag, -ret,
@@ -235,36 +280,7 @@ static int add_job(struct filler *f, const struct page_run *run, uint64_t from, 
 	return 0;
 }
 
-/*
- * Arguments and environment: /proc/PID/cmdline and environ read them in a way that does not wait for a userfaultfd, and
- * find nothing where a page is missing.
- */
-static void text_ranges(const MmEntry *mm, uint64_t ranges[2][2])
-{
-	ranges[0][0] = PAGE_DOWN(mm->mm_arg_start);
-	ranges[0][1] = MIN(PAGE_UP(mm->mm_arg_end), ranges[0][0] + TEXT_MAX);
-	ranges[1][0] = PAGE_DOWN(mm->mm_env_start);
-	ranges[1][1] = MIN(PAGE_UP(mm->mm_env_end), ranges[1][0] + TEXT_MAX);
-}
-
-/* Is the page at @at such a page? @until is brought down to where that changes. */
-static bool is_text(const MmEntry *mm, uint64_t at, uint64_t *until)
-{
-	uint64_t ranges[2][2];
-
-	text_ranges(mm, ranges);
-	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++) {
-		if (at >= ranges[i][0] && at < ranges[i][1]) {
-			*until = MIN(*until, ranges[i][1]);
-			return true;
-		}
-		if (at < ranges[i][0])
-			*until = MIN(*until, ranges[i][0]);
-	}
-	return false;
-}
-
-/* Those of them that no run holds are zero. */
+/* Those pages of arguments and environment that no run holds are zero. */
 static int zero_text(struct filler *f)
 {
 	uint64_t ranges[2][2];
@@ -302,7 +318,7 @@ static int add_run(struct filler *f, const struct page_run *run, bool lazy)
 			return diag_fail(f->r->diag, EPROTO, "pagemap-%d.img is damaged: there is no VMA at 0x%llx",
 					 f->p->pid, (unsigned long long)at);
 		to = MIN(end, mm->vmas[i]->end);
-		now = is_text(mm, at, &to) && run->flags & PE_PRESENT;
+		now = f->r->own_server && is_text(mm, at, &to) && run->flags & PE_PRESENT;
 		if (lazy && !now && run->flags & PE_LAZY && uffd_covers(f->p, i))
 			ret = 0;
 		else if (!(run->flags & PE_PRESENT))

@@ -178,8 +178,8 @@ static uint8_t exit_code(int status)
 	return (uint8_t)(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
 }
 
-/* Take whoever has ended; with the last one the init ends, too, with the status of the root. */
-static void reap(pid_t *root, int fd, int *root_status)
+/* Take whoever has ended. Return: whether no child is left */
+static bool reap(pid_t *root, int fd, int *root_status)
 {
 	pid_t pid;
 	int status;
@@ -192,8 +192,7 @@ static void reap(pid_t *root, int fd, int *root_status)
 		if (fd >= 0 && full_write(fd, &status, sizeof(status)) == 0)
 			close(fd);
 	}
-	if (pid < 0 && errno == ECHILD)
-		_exit(exit_code(*root_status));
+	return pid < 0 && errno == ECHILD;
 }
 
 /* Nothing of the restore shall be kept open or in memory. */
@@ -211,8 +210,13 @@ static void forget_restore(struct restore *r, int keep)
 	malloc_trim(0);
 }
 
+/*
+ * The end of the init ends its namespace, and whoever is there. That may be somebody who has entered it: a dump of the
+ * tree, for one, which has just killed it and wants to end by itself. Nothing announces when strangers go.
+ */
 void pidns_run_init(struct restore *r)
 {
+	static const struct timespec tick = { .tv_nsec = 20 * 1000 * 1000 };
 	pid_t root = r->tree.procs[0]->pid;
 	int fd = r->pidns->status[1], status = 0;
 	sigset_t all;
@@ -222,10 +226,12 @@ void pidns_run_init(struct restore *r)
 	forget_restore(r, fd);
 	sigfillset(&all);
 	for (;;) {
+		bool childless = reap(&root, fd, &status);
 		int sig;
 
-		reap(&root, fd, &status);
-		sig = sigwaitinfo(&all, NULL);
+		if (childless && kill(-1, 0) && errno == ESRCH)
+			_exit(exit_code(status));
+		sig = sigtimedwait(&all, NULL, childless ? &tick : NULL);
 		if (sig > 0 && sig != SIGCHLD)
 			kill(root, sig);
 	}

@@ -21,9 +21,13 @@
 #define KEEPALIVE_STEP 3
 #define KEEPALIVE_TRIES 5
 #define USER_TIMEOUT_MS 20000
+#define CONNECT_S 5
+#define GOOD_BYE_S 2
 
 struct link {
 	int fd;
+	struct tls *tls; /* NULL: in the clear */
+	bool broken;	 /* nobody listens to a good bye */
 	char peer[INET6_ADDRSTRLEN + 16];
 };
 
@@ -67,12 +71,14 @@ static int resolve(const struct net_options *opt, bool passive, struct addrinfo 
 	if (ret)
 		return diag_fail(diag, EADDRNOTAVAIL, "the address %s is not known: %s", address_of(opt),
 				 gai_strerror(ret));
+	if (opt->tls.on)
+		return tls_check(&opt->tls, diag);
 	if (!is_loopback((*out)->ai_addr) && !opt->insecure) {
 		freeaddrinfo(*out);
 		*out = NULL;
 		return diag_fail(diag, EPERM,
-				 "memory would go to %s in the clear, for all to read and to change; send it through "
-				 "ssh(1), or use --insecure in a network that you trust",
+				 "memory would go to %s in the clear, for all to read and to change; use --tls, or "
+				 "--insecure in a network that you trust",
 				 address_of(opt));
 	}
 	return 0;
@@ -143,7 +149,7 @@ static int link_new(int given, struct link **out, struct diag *diag)
 	return 0;
 }
 
-int link_accept(int listen_fd, const struct net_options *opt, struct link **out, struct diag *diag)
+int link_accept(int listen_fd, struct link **out, struct diag *diag)
 {
 	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
@@ -154,19 +160,42 @@ int link_accept(int listen_fd, const struct net_options *opt, struct link **out,
 	return link_new(fd, out, diag);
 }
 
+/* connect(2) that does not wait for minutes. Return: 0, or -1 with errno */
+static int connect_within(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	const struct timeval patience = { .tv_sec = CONNECT_S }, none = { 0 };
+
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) || connect(fd, addr, len))
+		return -1;
+	return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof(none));
+}
+
+int link_secure(struct link *l, const struct net_options *opt, struct diag *diag)
+{
+	return opt->tls.on ? tls_start(&opt->tls, l->fd, NULL, l->peer, &l->tls, diag) : 0;
+}
+
 int link_connect(const struct net_options *opt, struct link **out, struct diag *diag)
 {
 	__attribute__((cleanup(free_addresses))) struct addrinfo *info = NULL;
 	_cleanup_close_ int fd = -1;
+	struct link *l = NULL;
 	int ret = resolve(opt, false, &info, diag);
 
 	if (ret)
 		return ret;
 	fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, info->ai_addr, info->ai_addrlen))
+	if (fd < 0 || connect_within(fd, info->ai_addr, info->ai_addrlen))
 		return diag_fail(diag, errno, "cannot connect to the page server at %s, port %u: %s", address_of(opt),
-				 opt->port, strerror(errno));
-	return link_new(TAKE_FD(fd), out, diag);
+				 opt->port, errno == EINPROGRESS ? "it does not answer" : strerror(errno));
+	ret = link_new(TAKE_FD(fd), &l, diag);
+	if (!ret && opt->tls.on)
+		ret = tls_start(&opt->tls, l->fd, address_of(opt), l->peer, &l->tls, diag);
+	if (ret)
+		link_close(l);
+	else
+		*out = l;
+	return ret;
 }
 
 int link_fd(const struct link *l)
@@ -179,17 +208,28 @@ const char *link_peer(const struct link *l)
 	return l->peer;
 }
 
+/* Send what is left of @msg. Return: bytes, or -errno */
+static ssize_t send_some(struct link *l, const struct msghdr *msg)
+{
+	ssize_t n = l->tls ? tls_send(l->tls, msg->msg_iov->iov_base, msg->msg_iov->iov_len)
+			   : sendmsg(l->fd, msg, MSG_NOSIGNAL);
+
+	return l->tls || n >= 0 ? n : -errno;
+}
+
 int link_send(struct link *l, struct iovec *iov, size_t nr)
 {
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = nr };
 
 	while (msg.msg_iovlen) {
-		ssize_t n = sendmsg(l->fd, &msg, MSG_NOSIGNAL);
+		ssize_t n = msg.msg_iov->iov_len ? send_some(l, &msg) : 0;
 
-		if (n < 0 && errno == EINTR)
+		if (n == -EINTR || n == -EAGAIN)
 			continue;
-		if (n < 0)
-			return -errno;
+		if (n < 0) {
+			l->broken = true;
+			return (int)n;
+		}
 		while (msg.msg_iovlen && (size_t)n >= msg.msg_iov->iov_len) {
 			n -= (ssize_t)msg.msg_iov->iov_len;
 			msg.msg_iov++;
@@ -203,17 +243,24 @@ int link_send(struct link *l, struct iovec *iov, size_t nr)
 	return 0;
 }
 
+static ssize_t receive_some(struct link *l, void *buf, size_t len)
+{
+	ssize_t n = l->tls ? tls_receive(l->tls, buf, len) : recv(l->fd, buf, len, MSG_WAITALL);
+
+	return l->tls || n >= 0 ? n : -errno;
+}
+
 int link_receive(struct link *l, void *buf, size_t len)
 {
 	size_t got = 0;
 
 	while (got < len) {
-		ssize_t n = recv(l->fd, (char *)buf + got, len - got, MSG_WAITALL);
+		ssize_t n = receive_some(l, (char *)buf + got, len - got);
 
-		if (n < 0 && errno == EINTR)
+		if (n == -EINTR)
 			continue;
 		if (n < 0)
-			return errno == EAGAIN ? -ETIMEDOUT : -errno;
+			return n == -EAGAIN ? -ETIMEDOUT : (int)n;
 		if (n == 0)
 			return got ? -ECONNRESET : -ENODATA;
 		got += (size_t)n;
@@ -230,6 +277,7 @@ void link_patience(struct link *l, unsigned seconds)
 
 void link_shut(struct link *l)
 {
+	l->broken = true;
 	shutdown(l->fd, SHUT_RDWR);
 }
 
@@ -237,6 +285,8 @@ void link_close(struct link *l)
 {
 	if (!l)
 		return;
+	link_patience(l, GOOD_BYE_S);
+	tls_end(l->tls, l->broken);
 	close(l->fd);
 	free(l);
 }

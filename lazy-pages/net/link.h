@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 
 #include "common/diag.h"
+#include "lazy-pages/net/tls.h"
 
 /*
  * Connections between two hosts. All calls block; one thread may send while another receives.
@@ -21,7 +22,8 @@ struct net_options {
 	unsigned port;		    /* 0: any (to listen only) */
 	const char *compress;	    /* none (also if NULL), lz4 or zstd: what a page server is asked to do with pages */
 	unsigned reconnect_timeout; /* seconds to try to connect again */
-	bool insecure;		    /* other addresses than loopback may be used without encryption */
+	struct tls_options tls;
+	bool insecure; /* other addresses than loopback may be used without encryption */
 };
 
 struct link;
@@ -36,7 +38,14 @@ int link_listen(const struct net_options *opt, unsigned *port, struct diag *diag
 
 /** link_accept() - Take a connection. Return: 0, or -errno with a sentence; -EAGAIN, without one: none waits any more
  */
-int link_accept(int listen_fd, const struct net_options *opt, struct link **out, struct diag *diag);
+int link_accept(int listen_fd, struct link **out, struct diag *diag);
+
+/**
+ * link_secure() - The server's side of TLS on a new connection, if the options want it
+ *
+ * Return: 0, or -errno with a sentence: it is not to be used
+ */
+int link_secure(struct link *l, const struct net_options *opt, struct diag *diag);
 
 /** link_connect() - Connect. Return: 0, or -errno with a sentence that names address and port */
 int link_connect(const struct net_options *opt, struct link **out, struct diag *diag);

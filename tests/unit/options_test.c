@@ -83,8 +83,8 @@ static void test_criu(void **state)
 			       "--no-weak-sysctls", "-x", "--ext-unix-sk=5", "-j", "-d"),
 			 0);
 	assert_int_equal(parse(&v, &log, "--inherit-fd", "fd[1]:x"), 1);
-	assert_int_equal(parse(&v, &log, "--tls"), 1);
-	assert_int_equal(parse(&v, &log, "--no-tls"), 0);
+	assert_int_equal(parse(&v, &log, "--stream"), 1);
+	assert_int_equal(parse(&v, &log, "--no-stream"), 0);
 	assert_int_equal(parse(&v, &log, "-r", "/x"), 1);
 	assert_int_equal(parse(&v, &log, "--external", "mnt[]:"), 0);
 	assert_int_equal(parse(&v, &log, "--external", "tty[1:2]"), 1);
