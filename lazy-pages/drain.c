@@ -13,7 +13,7 @@
 
 #define JOB_MAX 512 /* pages: 2 MiB */
 #define JOB_MIN 16
-#define REPLAY_MAX 64 /* pages after which no further piece of a working set comes along */
+#define REPLAY_MAX 256 /* pages after which no further piece of a working set comes along */
 
 /* Whoever was in the images may have a working set there; a child that was forked since has none. */
 void drain_start_replay(struct server *s, struct space *sp)
@@ -65,7 +65,7 @@ static void job_back(struct server *s, struct job *job)
 	else if (job->lane == SHARED_DRAIN && !job->delivery)
 		drain_job_back(s, job);
 	else if (job->result == -EAGAIN && s->replays[sp->row - s->sh->rows])
-		s->replays[sp->row - s->sh->rows]->again = true;
+		replay_rewind(s->replays[sp->row - s->sh->rows], job->chunk);
 	if (job->result == -EAGAIN) /* the event's system call wants the CPU before it makes sense to try again */
 		s->feed_after = now_ns() + SERVE_RETRY_NS;
 	if (job->delivery)
@@ -160,6 +160,7 @@ static bool replay_pieces(struct replay *r, const struct space *sp, struct job *
 
 	if (!replay_next(r, sp, &job->piece))
 		return false;
+	job->chunk = r->chunk;
 	pages = job->piece.nr;
 	while (pages < REPLAY_MAX && job->nr_more < JOB_MORE && replay_next(r, sp, &job->more[job->nr_more]))
 		pages += job->more[job->nr_more++].nr;

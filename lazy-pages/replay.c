@@ -53,19 +53,23 @@ static bool missing_piece(const struct space *sp, const struct page_run *run, ui
 	return true;
 }
 
+void replay_rewind(struct replay *r, size_t chunk)
+{
+	if (chunk > r->chunk)
+		return;
+	r->chunk = chunk;
+	r->bit = 0;
+}
+
 bool replay_done(const struct replay *r)
 {
-	return r->chunk == r->set.nr && !r->again;
+	return r->chunk == r->set.nr;
 }
 
 bool replay_next(struct replay *r, const struct space *sp, struct piece *out)
 {
 	if (!r || !(r->early || sp->row->settled))
 		return false;
-	if (r->chunk == r->set.nr && r->again) {
-		r->chunk = 0;
-		r->again = false;
-	}
 	while (r->chunk < r->set.nr) {
 		const struct wset_chunk *c = &r->set.chunks[r->chunk];
 		const struct page_run *run;

@@ -19,7 +19,6 @@ struct replay {
 	unsigned bit; /* and the page in it */
 	size_t ahead; /* the next chunk to be read into the page cache */
 	bool early;   /* its memory is registered before the restore is through */
-	bool again;   /* an event was in the way of a piece: go through the set once more */
 };
 
 /**
@@ -31,6 +30,9 @@ int replay_new(struct replay **out, struct image_dir *dir, const struct space *s
 
 /** replay_next() - The next pages of the set that are missing; takes NULL. Return: whether there are any */
 bool replay_next(struct replay *r, const struct space *sp, struct piece *out);
+
+/** replay_rewind() - An event was in the way of pages from chunk @chunk on: go on from there */
+void replay_rewind(struct replay *r, size_t chunk);
 
 /** replay_done() - Has the whole set been handed out? */
 bool replay_done(const struct replay *r);

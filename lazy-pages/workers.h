@@ -11,13 +11,14 @@
  * were stopped half way (then the owner looks the rest up again). A job says all that a filler needs to know.
  */
 
-#define JOB_MORE 15
+#define JOB_MORE 63
 
 struct job {
 	struct space *sp;
 	struct piece piece;	     /* advanced over what has been filled */
 	struct piece more[JOB_MORE]; /* small ones that come after it, so that they are handed over together */
 	unsigned nr_more;
+	size_t chunk;	     /* of the working set that they are from, the first one */
 	uint64_t start, end; /* addresses, as it was handed out: the owner's */
 	uint32_t opening;
 	enum shared_lane lane;

@@ -38,6 +38,7 @@ demo: $(B)/thaw | demo-deps
 bench: all tests
 	@$(B)/bench/limits
 	@tests/bench/lazy --build $(B)
+	@tests/bench/working_set --build $(B)
 	@unshare --pid --fork --mount-proc tests/bench/state --build $(B)
 	@tests/bench/copies --build $(B)
 
