@@ -178,6 +178,14 @@ def children():
         return set(map(int, f.read().split()))
 
 
+def kill_children():
+    """End whoever has become our child, and theirs that become it."""
+    while children():
+        for pid in children():
+            os.kill(pid, signal.SIGKILL)
+        os.wait()
+
+
 def wait_drained(root):
     """Wait until all our children but the restored root have ended: the lazy-pages server, above all."""
     failed = {}

@@ -221,8 +221,10 @@ void pidns_run_init(struct restore *r)
 	int fd = r->pidns->status[1], status = 0;
 	sigset_t all;
 
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* for the moment until it is traced */
 	while (!__atomic_load_n(r->pidns->go, __ATOMIC_SEQ_CST))
 		syscall(SYS_futex, r->pidns->go, FUTEX_WAIT, 0, NULL);
+	prctl(PR_SET_PDEATHSIG, 0);
 	forget_restore(r, fd);
 	sigfillset(&all);
 	for (;;) {
