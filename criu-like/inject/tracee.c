@@ -126,18 +126,23 @@ static int set_sigmask(pid_t tid, uint64_t mask)
 	return ptrace(PTRACE_SETSIGMASK, tid, sizeof(mask), &mask) < 0 ? -errno : 0;
 }
 
+static void begin(struct tracee *t, pid_t tgid, pid_t tid)
+{
+	*t = (struct tracee){ .tid = tid, .tgid = tgid, .own_tid = tid, .own_tgid = tgid };
+}
+
 int tracee_seize(struct tracee *t, pid_t tgid, pid_t tid, unsigned long options)
 {
 	if (ptrace(PTRACE_SEIZE, tid, NULL, PTRACE_O_TRACESYSGOOD | options) < 0)
 		return -errno;
-	*t = (struct tracee){ .tid = tid, .tgid = tgid, .own_tid = tid, .own_tgid = tgid };
+	begin(t, tgid, tid);
 	waiting_read(tgid, tid, &t->waiting);
 	return ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0 ? -errno : 0;
 }
 
 int tracee_interrupt(struct tracee *t, pid_t tgid, pid_t tid)
 {
-	*t = (struct tracee){ .tid = tid, .tgid = tgid };
+	begin(t, tgid, tid);
 	return ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0 ? -errno : 0;
 }
 
@@ -210,7 +215,7 @@ int tracee_wait(struct tracee *t)
 
 int tracee_adopt(struct tracee *t, pid_t tgid, pid_t tid)
 {
-	*t = (struct tracee){ .tid = tid, .tgid = tgid, .own_tid = tid, .own_tgid = tgid };
+	begin(t, tgid, tid);
 	return tracee_wait(t);
 }
 
