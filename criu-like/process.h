@@ -62,9 +62,11 @@ struct process {
 	int uffd_remote;	/* the task's own descriptor of it */
 	size_t uffd_record;	/* the record that made it */
 	bool *covered;		/* restore: for each VMA, is it registered? */
-	size_t nr_guards; /* state/guards.h */
+	size_t nr_guards;	/* state/guards.h */
 	bool zombie, stopped;
-	bool is_parent; /* dump: of a process in the tree */
+	bool is_parent;			  /* dump: of a process in the tree */
+	struct process *files_of, *fs_of; /* whose descriptors, or working directory, root and umask, it shares; NULL:
+					     it has its own */
 	/* restore, state/births_plan.c: */
 	bool helper;				  /* not of the images; ends before the tree goes */
 	bool leads_group;			  /* there is a process group with its pid */
@@ -72,7 +74,8 @@ struct process {
 	struct process *bearer;			  /* who makes it, NULL: the restorer */
 	struct process *first_borne, *next_borne; /* those that it makes */
 	size_t brk_record;
-	size_t memory_list; /* restore: first record of the list that builds its memory */
+	size_t memory_list;	     /* restore: first record of the list that builds its memory */
+	size_t files_list, end_list; /* restore, where descriptors are shared: see stage_memory() */
 	MmEntry *mm;
 	FsEntry *fs;
 	TaskKobjIdsEntry *ids;

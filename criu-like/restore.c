@@ -148,6 +148,16 @@ static int open_region(struct restore *r)
 	return region_open(r, records, bytes);
 }
 
+/* Is its table of descriptors that of other processes as well? */
+static bool shares_files(const struct restore *r, const struct process *p)
+{
+	bool shared = p->files_of != NULL;
+
+	for (size_t i = 0; i < r->tree.nr && !shared; i++)
+		shared = r->tree.procs[i]->files_of == p;
+	return shared;
+}
+
 /* Built before the tasks are born: what it opens, they have to inherit. */
 static int tell_memory(struct restore *r, struct process *p)
 {
@@ -167,8 +177,16 @@ static int tell_memory(struct restore *r, struct process *p)
 		ret = mm_tell(r, p, b);
 	if (!ret)
 		ret = fs_tell(r, p, b);
-	if (!ret)
+	if (!ret && shares_files(r, p)) { /* the table goes on when all have mapped what they need of it */
+		ret = list_end(r, p);
+		p->files_list = batch_begin(b);
+	}
+	if (!ret && !p->files_of)
 		ret = files_tell(r, p, b);
+	if (!ret && shares_files(r, p)) { /* and what they open themselves must come behind that */
+		ret = list_end(r, p);
+		p->end_list = batch_begin(b);
+	}
 	uffd_tell(p, b);
 	tree_tell_threads(p, b);
 	return ret ? ret : list_end(r, p);
@@ -180,6 +198,24 @@ static int stage_lists(struct restore *r)
 
 	for (size_t i = 0; !ret && i < r->tree.nr; i++)
 		ret = tell_memory(r, r->tree.procs[i]);
+	return ret;
+}
+
+/* A list of all that share descriptors, one process after another. */
+static int run_shared(struct restore *r, bool files)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < r->tree.nr; i++) {
+		struct process *p = r->tree.procs[i];
+
+		if (p->zombie || !p->end_list)
+			continue;
+		p->threads[0].list = files ? p->files_list : p->end_list;
+		ret = list_start(r, p, &p->threads[0]);
+		if (!ret)
+			ret = list_finish(r, p, &p->threads[0]);
+	}
 	return ret;
 }
 
@@ -199,7 +235,15 @@ static int stage_memory(struct restore *r)
 		if (p->zombie)
 			continue;
 		ret = list_finish(r, p, &p->threads[0]);
-		for (size_t k = 1; !ret && k < p->nr_threads; k++)
+	}
+	if (!ret)
+		ret = run_shared(r, true);
+	if (!ret)
+		ret = run_shared(r, false);
+	for (size_t i = 0; !ret && i < r->tree.nr; i++) {
+		struct process *p = r->tree.procs[i];
+
+		for (size_t k = 1; !ret && !p->zombie && k < p->nr_threads; k++)
 			ret = list_adopt(r, p, &p->threads[k]);
 	}
 	return ret;

@@ -266,6 +266,10 @@ int births_plan(struct tree *tree, bool outside, struct diag *diag)
 		ret = add_group_leaders(tree, outer);
 	if (ret)
 		return ret;
+	for (size_t i = 0; i < tree->nr; i++)
+		if (tree->procs[i]->bearer != tree->procs[i]->parent &&
+		    (tree->procs[i]->files_of || tree->procs[i]->fs_of))
+			return cannot(tree->procs[i], diag); /* whom it shares with must make it */
 	link_borne(tree);
 	return check_order(tree, diag);
 }
@@ -286,6 +290,8 @@ int births_check(const struct tree *tree, bool outside, struct diag *diag)
 		c->sid = p->sid;
 		c->pgid = p->pgid;
 		c->zombie = p->zombie;
+		c->files_of = p->files_of;
+		c->fs_of = p->fs_of;
 	}
 	if (!ret)
 		ret = births_plan(&copy, outside, diag);

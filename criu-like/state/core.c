@@ -209,8 +209,9 @@ int core_write(struct dump *d, struct process *p)
 		ret = image_write_one(d->dir, IMG_FS, (uint64_t)p->pid, p->fs, d->diag);
 	if (!ret)
 		ret = image_write_one(d->dir, IMG_IDS, (uint64_t)p->pid, p->ids, d->diag);
-	if (!ret)
-		ret = image_create(d->dir, IMG_FDINFO, p->ids->files_id, &w, d->diag);
+	if (ret || p->files_of)
+		return ret;
+	ret = image_create(d->dir, IMG_FDINFO, p->ids->files_id, &w, d->diag);
 	for (size_t i = 0; !ret && i < p->nr_fds; i++)
 		ret = image_put(w, p->fds[i]);
 	if (ret) {

@@ -182,15 +182,23 @@ int file_locks_finish(struct restore *r)
 	return 0;
 }
 
+/* Those of a process that shares its descriptors are all of these processes'. */
+static bool is_holder(const struct restore *r, const struct process *p, const FileLockEntry *e)
+{
+	const struct process *q = tree_find(&r->tree, e->pid);
+
+	return q && (q == p || q->files_of == p);
+}
+
 void file_locks_tell(struct restore *r, const struct process *p, struct batch *b)
 {
 	for (const struct file_lock *l = r->files->locks; l; l = l->next) {
 		struct flock lock = range(&l->entry);
 
-		if (l->entry.flag == LOCK_ENTRY_POSIX && l->entry.pid == p->pid)
+		if (l->entry.flag == LOCK_ENTRY_POSIX && is_holder(r, p, &l->entry))
 			batch_call(b, BATCH_MUST, SYS_fcntl, (uint64_t)l->entry.fd, F_SETLK,
 				   batch_data(b, &lock, sizeof(lock)));
-		if (l->entry.flag == LOCK_ENTRY_LEASE && l->entry.pid == p->pid)
+		if (l->entry.flag == LOCK_ENTRY_LEASE && is_holder(r, p, &l->entry))
 			batch_call(b, BATCH_MUST, SYS_fcntl, (uint64_t)l->entry.fd, F_SETLEASE, l->entry.type);
 	}
 }

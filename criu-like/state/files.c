@@ -246,8 +246,14 @@ int files_dump_process(struct dump *d, struct process *p)
 	_cleanup_free_ int *fds = NULL;
 	FdinfoEntry *entries;
 	size_t nr;
-	int ret = proc_read_numbers(p->proc_fd, "fd", &fds, &nr);
+	int ret;
 
+	if (p->files_of) {
+		p->fds = p->files_of->fds;
+		p->nr_fds = p->files_of->nr_fds;
+		return 0;
+	}
+	ret = proc_read_numbers(p->proc_fd, "fd", &fds, &nr);
 	if (ret < 0)
 		return diag_fail(d->diag, -ret, "cannot list the descriptors of process %d: %s", p->pid,
 				 strerror(-ret));

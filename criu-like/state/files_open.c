@@ -210,7 +210,7 @@ static int use_process(struct restore *r, struct process *p)
 
 	if (p->nr_fds)
 		qsort(p->fds, p->nr_fds, sizeof(*p->fds), by_number);
-	for (size_t i = 0; i < p->nr_fds && ret == 0; i++) {
+	for (size_t i = 0; i < p->nr_fds && ret == 0 && !p->files_of; i++) {
 		if (p->fds[i]->fd > INT32_MAX / 2 || (i && p->fds[i]->fd == p->fds[i - 1]->fd))
 			return diag_fail(r->diag, EPROTO,
 					 "process %d: descriptor %u is twice in the images, or too large", p->pid,

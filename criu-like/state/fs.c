@@ -33,6 +33,8 @@ int fs_tell(struct restore *r, struct process *p, struct batch *b)
 
 	if (!p->fs)
 		return diag_fail(r->diag, EPROTO, "the images have no working directory for process %d", p->pid);
+	if (p->fs_of)
+		return 0;
 	root = opener_file(r, p->fs->root_id);
 	cwd = opener_file(r, p->fs->cwd_id);
 	if (strcmp(root->entry->reg->name, "/") != 0) {

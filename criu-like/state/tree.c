@@ -79,53 +79,98 @@ static int check_ids(struct dump *d, const struct process *p)
 	return ret ? ret : check_outside(d, p, "process group", p->pgid, root->pgid);
 }
 
+/* What processes made by clone(2) can share, and where the ids say so; 0: Thaw cannot restore it. */
+static const struct {
+	int what;
+	const char *name;
+	size_t id, of; /* offsets in TaskKobjIdsEntry and struct process */
+} shared_kinds[] = {
+	{ KCMP_VM, "memory", 0, 0 },
+	{ KCMP_SIGHAND, "signal actions", 0, 0 },
+	{ KCMP_FILES, "descriptors", offsetof(TaskKobjIdsEntry, files_id), offsetof(struct process, files_of) },
+	{ KCMP_FS, "working directory", offsetof(TaskKobjIdsEntry, fs_id), offsetof(struct process, fs_of) },
+};
+
+static uint32_t *shared_id(const struct process *p, size_t kind)
+{
+	return (uint32_t *)((uint8_t *)p->ids + shared_kinds[kind].id);
+}
+
+static struct process **shared_of(struct process *p, size_t kind)
+{
+	return (struct process **)((uint8_t *)p + shared_kinds[kind].of);
+}
+
 static int compare_shared(const void *a, const void *b, void *what)
 {
-	int ret = kcmp_shared(*(const pid_t *)a, *(const pid_t *)b, *(const int *)what);
+	const struct process *const *p = a, *const *q = b;
+	int ret = kcmp_shared((*p)->pid, (*q)->pid, *(const int *)what);
 
 	return ret == 1 ? -1 : ret == 2 ? 1 : 0; /* after an error too: it comes again when neighbours are compared */
 }
 
-/* Processes made by clone() with CLONE_VM and the like. The kernel has an order for them, so that equals get together.
- */
-static int check_shared(struct dump *d, pid_t *pids, size_t nr, int what, const char *name)
+static int cannot_share(struct diag *diag, const struct process *p, const struct process *q, size_t kind)
 {
-	qsort_r(pids, nr, sizeof(*pids), compare_shared, &what);
-	for (size_t i = 1; i < nr; i++) {
-		int ret = kcmp_shared(pids[i - 1], pids[i], what);
+	return diag_fail(diag, EOPNOTSUPP, "processes %d and %d share their %s, which Thaw cannot restore%s", p->pid,
+			 q->pid, shared_kinds[kind].name,
+			 shared_kinds[kind].id ? " as the parents between them do not" : "");
+}
 
-		if (!ret)
-			return diag_fail(d->diag, EOPNOTSUPP,
-					 "processes %d and %d share their %s, which Thaw cannot restore", pids[i - 1],
-					 pids[i], name);
+/* The kernel has an order for such objects, so that equals get together. They get one id. */
+static int find_equals(struct dump *d, struct process **procs, size_t nr, size_t kind)
+{
+	int what = shared_kinds[kind].what;
+
+	qsort_r(procs, nr, sizeof(*procs), compare_shared, &what);
+	for (size_t i = 1; i < nr; i++) {
+		struct process *p = procs[i - 1], *q = procs[i];
+		int ret = kcmp_shared(p->pid, q->pid, what);
+
 		if (ret < 0)
-			return diag_fail(d->diag, -ret, "cannot compare the %s of processes %d and %d: %s", name,
-					 pids[i - 1], pids[i], strerror(-ret));
+			return diag_fail(d->diag, -ret, "cannot compare the %s of processes %d and %d: %s",
+					 shared_kinds[kind].name, p->pid, q->pid, strerror(-ret));
+		if (!ret && !shared_kinds[kind].id)
+			return cannot_share(d->diag, p, q, kind);
+		if (!ret)
+			*shared_id(q, kind) = *shared_id(p, kind);
 	}
 	return 0;
 }
 
-static int check_all_shared(struct dump *d)
+/* By the ids: a process shares what its parent has when it is born so, and the first of them is whose it is. */
+static int find_owners(const struct tree *tree, struct diag *diag)
 {
-	static const struct {
-		int what;
-		const char *name;
-	} kinds[] = { { KCMP_VM, "memory" },
-		      { KCMP_FILES, "descriptors" },
-		      { KCMP_FS, "working directory" },
-		      { KCMP_SIGHAND, "signal actions" } };
-	pid_t *pids = arena_array(d->arena, d->tree.nr, sizeof(*pids));
+	for (size_t kind = 0; kind < ARRAY_SIZE(shared_kinds); kind++) {
+		for (size_t i = 1; shared_kinds[kind].id && i < tree->nr; i++) {
+			struct process *p = tree->procs[i], *first = NULL;
+
+			for (size_t k = 0; p->ids && k < i && !first; k++)
+				if (tree->procs[k]->ids && *shared_id(tree->procs[k], kind) == *shared_id(p, kind))
+					first = tree->procs[k];
+			if (!first)
+				continue;
+			*shared_of(p, kind) = first;
+			if (p->parent != first && *shared_of(p->parent, kind) != first)
+				return cannot_share(diag, first, p, kind);
+		}
+	}
+	return 0;
+}
+
+static int check_shared(struct dump *d)
+{
+	struct process **procs = arena_array(d->arena, d->tree.nr, sizeof(*procs));
 	size_t nr = 0;
 	int ret = 0;
 
-	if (!pids)
+	if (!procs)
 		return -ENOMEM;
 	for (size_t i = 0; i < d->tree.nr; i++)
 		if (!d->tree.procs[i]->zombie)
-			pids[nr++] = d->tree.procs[i]->pid;
-	for (size_t i = 0; !ret && i < ARRAY_SIZE(kinds); i++)
-		ret = check_shared(d, pids, nr, kinds[i].what, kinds[i].name);
-	return ret;
+			procs[nr++] = d->tree.procs[i];
+	for (size_t kind = 0; !ret && kind < ARRAY_SIZE(shared_kinds); kind++)
+		ret = find_equals(d, procs, nr, kind);
+	return ret ? ret : find_owners(&d->tree, d->diag);
 }
 
 int tree_dump(struct dump *d)
@@ -154,7 +199,7 @@ int tree_dump(struct dump *d)
 		if (ret)
 			return ret;
 	}
-	ret = check_all_shared(d);
+	ret = check_shared(d);
 	return ret ? ret : births_check(&d->tree, d->opt->shell_job, d->diag);
 }
 
@@ -283,12 +328,14 @@ int tree_read(struct restore *r)
 int tree_plan(struct restore *r)
 {
 	const struct process *root = r->tree.procs[0];
+	int ret;
 
 	if (!r->opt->shell_job && !r->opt->new_pidns && !tree_find(&r->tree, root->sid) && !kill(root->sid, 0))
 		return diag_fail(r->diag, EINVAL,
 				 "process %d is in session %d, which is not among the images; use --shell-job",
 				 root->pid, root->sid);
-	return births_plan(&r->tree, r->opt->shell_job, r->diag);
+	ret = find_owners(&r->tree, r->diag);
+	return ret ? ret : births_plan(&r->tree, r->opt->shell_job, r->diag);
 }
 
 /*
@@ -374,6 +421,7 @@ static void tell_clone(struct batch *b, pid_t tid, uint64_t flags)
 
 void tree_tell_clone(struct batch *b, const struct process *c, uint64_t flags)
 {
+	flags |= (c->files_of ? CLONE_FILES : 0) | (c->fs_of ? CLONE_FS : 0);
 	tell_clone(b, c->pid, flags);
 }
 

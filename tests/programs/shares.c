@@ -56,7 +56,7 @@ int main(int argc, char **argv)
 {
 	char *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	const char *what = getenv("TEST_SHARES");
-	int flags = SIGCHLD, status, pid;
+	int status, pid;
 	pthread_t thread;
 
 	test_init(argc, argv);
@@ -72,22 +72,31 @@ int main(int argc, char **argv)
 		test_check(pid > 0 && waitpid(pid, &status, 0) == pid && status == 4 << 8);
 		test_pass();
 	}
-	flags |= !strcmp(what, "memory") ? CLONE_VM : !strcmp(what, "descriptors") ? CLONE_FILES : CLONE_FS;
-	if (!(flags & CLONE_VM)) { /* the steps are to be seen in both all the same */
-		pid = clone(child_of_vfork, stack + STACK_BYTES, flags, NULL);
-		test_check(pid > 0);
+	if (!strcmp(what, "descriptors")) { /* of two siblings, and not their parent's */
+		char c;
+		int made[2];
+
+		test_check(!pipe(made) && (pid = fork()) >= 0);
+		if (!pid) {
+			test_check(clone(child_of_vfork, stack + STACK_BYTES, CLONE_PARENT | CLONE_FILES, NULL) > 0);
+			test_check(write(made[1], "x", 1) == 1);
+			_exit(child_of_vfork(NULL));
+		}
+		test_check(read(made[0], &c, 1) == 1);
 		test_ready();
 		test_wait();
-		test_check(write(gate[1], "x", 1) == 1);
-	} else {
-		pid = clone(child, stack + STACK_BYTES, flags, NULL);
-		test_check(pid > 0);
-		while (step < 1)
-			sched_yield();
-		test_ready();
-		test_wait();
-		step = 3;
+		test_check(write(gate[1], "xx", 2) == 2);
+		for (int i = 0; i < 2; i++)
+			test_check(wait(&status) > 0 && status == 4 << 8);
+		test_pass();
 	}
+	pid = clone(child, stack + STACK_BYTES, CLONE_VM | SIGCHLD, NULL);
+	test_check(pid > 0);
+	while (step < 1)
+		sched_yield();
+	test_ready();
+	test_wait();
+	step = 3;
 	test_check(waitpid(pid, &status, 0) == pid && status == 4 << 8);
 	test_pass();
 }
