@@ -20,7 +20,7 @@ endif
 BUILD_PACKAGES := gcc libc6-dev binutils pkg-config protobuf-c-compiler libprotobuf-c-dev libnl-3-dev libnl-idiag-3-dev \
 	libbsd-dev zlib1g-dev libjson-c-dev libxxhash-dev liblz4-dev libzstd-dev libgnutls28-dev scdoc
 DEMO_PACKAGES := python3-minimal libpython3-stdlib redis-server
-TEST_PACKAGES := $(DEMO_PACKAGES) util-linux mount libcmocka-dev libasan8 libubsan1 libtsan2 criu nginx-light tmux openssl
+TEST_PACKAGES := $(DEMO_PACKAGES) util-linux mount libcmocka-dev libasan8 libubsan1 libtsan2 criu nginx-light tmux openssl iproute2
 LINT_PACKAGES := clang-tidy clang-format cppcheck codespell
 
 PKGS := libprotobuf-c libnl-3.0 libnl-idiag-3.0 libbsd zlib json-c liblz4 libzstd gnutls

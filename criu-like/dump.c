@@ -201,7 +201,9 @@ static int release(struct dump *d, bool dumped)
 {
 	int ret;
 
-	if (!dumped || d->opt->leave_running)
+	if (d->spent)
+		ret = kill_tree(d);
+	else if (!dumped || d->opt->leave_running)
 		ret = thaw_tree(d);
 	else if (d->opt->leave_stopped)
 		ret = stop_tree(d);

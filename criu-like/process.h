@@ -130,6 +130,7 @@ struct dump_options {
 	bool page_server;		/* memory goes to one */
 	bool lazy;			/* memory is served when the images are written */
 	struct net_options net;		/* where the page server is, or is to be */
+	bool free_moved;		/* what a client has is given back to the system */
 	int status_fd;			/* gets one NUL byte when the server listens; -1: none */
 	const struct action_hook *hook; /* NULL: nobody is told */
 };
@@ -147,6 +148,7 @@ struct dump {
 	DumpStatsEntry stats;	    /* times in us */
 	struct page_stream *stream; /* to the page server, NULL: memory goes into the images */
 	int listen_fd;		    /* with --lazy-pages: where clients come, -1: none */
+	bool spent;		    /* memory of the tree has been given back: it cannot go on */
 	struct shmem_dump *shmem;   /* state/shmem.c */
 	struct sysv_dump *sysv;	    /* state/sysv.c */
 	uint32_t last_pages_id;

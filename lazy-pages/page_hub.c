@@ -144,16 +144,19 @@ static bool on_signal(struct running *r)
 static int loop(struct running *r)
 {
 	for (;;) {
-		struct pollfd p[3] = { { r->hub->listen_fd, POLLIN, 0 },
+		struct pollfd p[4] = { { r->hub->listen_fd, POLLIN, 0 },
 				       { r->hub->signals, POLLIN, 0 },
-				       { r->event, POLLIN, 0 } };
+				       { r->event, POLLIN, 0 },
+				       { r->hub->work_fd, POLLIN, 0 } };
 		int ret = 0;
 
-		if (poll(p, 3, -1) < 0) {
+		if (poll(p, 4, -1) < 0) {
 			if (errno == EINTR)
 				continue;
 			return diag_fail(r->diag, errno, "cannot wait for connections: %s", strerror(errno));
 		}
+		if (p[3].revents)
+			r->hub->work(r->hub->arg);
 		if (p[2].revents && collect(r) && r->hub->once)
 			return 0;
 		if (p[1].revents && on_signal(r))

@@ -15,7 +15,10 @@ struct page_hub {
 	bool once; /* end when a client has all that it wants */
 	/* Called before the first page is given away; NULL: nothing to do. Return: 0, or -errno with a sentence */
 	int (*first)(void *arg);
-	void *arg;
+	/* Called in the thread of page_hub_run() when @work_fd is readable; -1: none */
+	void (*work)(void *arg);
+	int work_fd;
+	void *arg; /* of both */
 };
 
 /**

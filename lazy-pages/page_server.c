@@ -75,7 +75,7 @@ static int serve_images(const struct page_server_options *opt, struct image_dir 
 {
 	struct image_supply is = { .base.ops = &image_supply_ops, .dir = dir, .lock = PTHREAD_MUTEX_INITIALIZER };
 	const struct page_hub hub = {
-		.listen_fd = listen_fd, .signals = signals, .net = &opt->net, .supply = &is.base
+		.listen_fd = listen_fd, .signals = signals, .net = &opt->net, .supply = &is.base, .work_fd = -1
 	};
 	int ret = page_hub_run(&hub, diag);
 

@@ -263,6 +263,17 @@ class Host:
         check(os.read(self.ready[0], 1), "no other host")
         self._go = go[1]
 
+    def wire(self, here="10.77.0.1", there="10.77.0.2"):
+        """Join its network to ours by a pair of devices."""
+        name = f"to{self.pid}"
+        inside = ["nsenter", "-t", str(self.pid), "-n"]
+        for words in (["ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", str(self.pid)],
+                      ["ip", "addr", "add", f"{here}/24", "dev", name], ["ip", "link", "set", name, "up"],
+                      [*inside, "ip", "addr", "add", f"{there}/24", "dev", "eth0"],
+                      [*inside, "ip", "link", "set", "eth0", "up"]):
+            subprocess.run(words, check=True)
+        return self
+
     def start(self):
         """Let it begin; before, its network can be wired."""
         os.write(self._go, b"1")

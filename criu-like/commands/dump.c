@@ -34,6 +34,8 @@ static const struct command_option options[] = {
 	{ OPTION_FLAG, 0, "lazy-pages", AT(lazy), NULL,
 	  "do not write memory, but serve it from the frozen tree until a client has all", 0, 0 },
 	NET_ROWS(AT(net)),
+	{ OPTION_FLAG, 0, "free-moved", AT(free_moved), NULL,
+	  "with --lazy-pages: free what a client has; the tree cannot go on here then", 0, 0 },
 	{ OPTION_NUMBER, 0, "status-fd", AT(status_fd), "FD",
 	  "with --lazy-pages: write a NUL byte there when it listens", 0, 1 << 20 },
 	{ OPTION_FLAG, 0, "display-stats", AT(display_stats), NULL, "say how long the tree was frozen", 0, 0 },
@@ -52,6 +54,8 @@ static int check_memory(const struct dump_options *opt)
 		why = "--lazy-pages serves memory, --page-server sends it; give one of the two";
 	else if (opt->lazy && (opt->leave_running || opt->leave_stopped))
 		why = "--lazy-pages ends the tree when its memory is elsewhere; -R and -s do not go with it";
+	else if (opt->free_moved && !opt->lazy)
+		why = "--free-moved goes with --lazy-pages";
 	else if (opt->page_server && !opt->net.port)
 		why = "--page-server needs the server's --port";
 	else if (opt->page_server && strcmp(opt->page_store, "raw") != 0)
