@@ -58,7 +58,6 @@ static int run_init(struct restore *r)
 	int ret;
 
 	init->threads[0].list = batch_begin(&r->batch);
-	pidns_tell_traced(&r->batch);
 	proc = pidns_tell_proc(&r->batch);
 	tree_tell_clone(&r->batch, births_first(&r->tree), 0);
 	sysv_tell_detach(r, &r->batch);

@@ -105,11 +105,6 @@ int pidns_made(struct restore *r, pid_t outside)
 	return open_before(r, path, O_RDONLY, &ns->ns);
 }
 
-void pidns_tell_traced(struct batch *b)
-{
-	batch_call(b, BATCH_MUST, SYS_prctl, PR_SET_PDEATHSIG, 0);
-}
-
 size_t pidns_tell_proc(struct batch *b)
 {
 	uint64_t type = batch_string(b, "proc");
@@ -226,7 +221,6 @@ void pidns_run_init(struct restore *r)
 	int fd = r->pidns->status[1], status = 0;
 	sigset_t all;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL); /* until it is traced: pidns_tell_traced() */
 	while (!__atomic_load_n(r->pidns->go, __ATOMIC_SEQ_CST))
 		syscall(SYS_futex, r->pidns->go, FUTEX_WAIT, 0, NULL);
 	forget_restore(r, fd);

@@ -34,10 +34,6 @@ void pidns_run_init(struct restore *r) __attribute__((noreturn));
  */
 int pidns_made(struct restore *r, pid_t outside);
 
-/** pidns_tell_traced() - Append the call by which the init is prepared for the end of this process, which traces it now
- */
-void pidns_tell_traced(struct batch *b);
-
 /** pidns_tell_proc() - Append the call by which the first process mounts /proc. Return: the record's index */
 size_t pidns_tell_proc(struct batch *b);
 
