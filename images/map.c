@@ -48,11 +48,15 @@ struct picture {
 	unsigned y; /* where the next line goes */
 };
 
+struct layers {
+	struct ranges present, wset;
+};
+
 /* One address space. */
 struct space_picture {
 	uint64_t pid;
 	MmEntry *mm;
-	struct ranges present, wset;
+	struct layers layers;
 };
 
 static int add_range(struct ranges *r, uint64_t start, uint64_t end)
@@ -85,7 +89,7 @@ static int by_start(const void *a, const void *b)
 	return ra->start < rb->start ? -1 : ra->start > rb->start;
 }
 
-static int add_wset(struct ranges *r, const struct wset *set, const struct pagemap *map)
+static int add_set(struct ranges *r, const struct wset *set, const struct pagemap *map, uint64_t shift)
 {
 	int ret = 0;
 
@@ -97,13 +101,28 @@ static int add_wset(struct ranges *r, const struct wset *set, const struct pagem
 		     bit = (unsigned)(first % WSET_CHUNK) + nr) {
 			for (uint64_t page = first; page < first + nr && !ret; page++) {
 				const struct page_run *run = pagemap_find_page(map, page);
-				uint64_t at = run->vaddr + (page - run->index) * PAGE_SIZE;
+				uint64_t at = run->vaddr + (page - run->index) * PAGE_SIZE + shift;
 
 				ret = add_range(r, at, at + PAGE_SIZE);
 			}
 		}
 	}
 	qsort(r->v, r->nr, sizeof(*r->v), by_start);
+	return ret;
+}
+
+/* The working set, if there is one that is of use. */
+static int add_wset(struct ranges *r, struct image_dir *dir, const struct pagemap *map, uint64_t shift)
+{
+	struct diag own;
+	struct wset set;
+	int ret;
+
+	diag_init(&own, -1, DIAG_ERROR);
+	if (wset_read(dir, map, &set, &own))
+		return 0;
+	ret = add_set(r, &set, map, shift);
+	wset_free(&set);
 	return ret;
 }
 
@@ -227,50 +246,58 @@ static void put_label(struct picture *p, const VmaEntry *v)
 	fprintf(p->out, "</text>\n");
 }
 
-/* Shared memory has its pages in an image of its own, by their place in it. */
-static int shared_ranges(struct picture *p, const VmaEntry *v, struct ranges *out)
+/* Load what an image of pages says; @shift leads from its addresses to those of the process. */
+static int load_pages(struct picture *p, enum image_kind kind, uint64_t id, uint64_t shift, struct layers *out)
 {
 	struct pagemap map;
-	int ret;
+	int ret = image_exists(p->dir, kind, id) ? pagemap_read(p->dir, kind, id, &map, p->diag) : -ENOENT;
 
-	if (!(v->status & VMA_ANON_SHARED) || (v->status & VMA_SYSVIPC) ||
-	    !image_exists(p->dir, IMG_PAGEMAP_SHMEM, v->shmid))
-		return 0;
-	ret = pagemap_read(p->dir, IMG_PAGEMAP_SHMEM, v->shmid, &map, p->diag);
 	if (ret)
-		return ret;
-	ret = add_runs(out, &map, v->start - v->pgoff);
+		return ret == -ENOENT ? 0 : ret;
+	ret = add_runs(&out->present, &map, shift);
+	if (!ret)
+		ret = add_wset(&out->wset, p->dir, &map, shift);
 	pagemap_free(&map);
-	return ret;
+	return ret ? diag_fail(p->diag, ENOMEM, "out of memory for the pages of %s", map.name) : 0;
+}
+
+static void free_layers(struct layers *l)
+{
+	free(l->present.v);
+	free(l->wset.v);
+}
+
+/* Shared memory has its pages in an image of its own, by their place in it. */
+static bool is_shared(const VmaEntry *v)
+{
+	return v->status & VMA_ANON_SHARED && !(v->status & VMA_SYSVIPC);
 }
 
 static int put_vma(struct picture *p, const struct space_picture *sp, const VmaEntry *v)
 {
 	uint64_t pages = (v->end - v->start) / PAGE_SIZE, step = MAX((pages + CELLS - 1) / CELLS, 1UL) * PAGE_SIZE;
-	struct ranges shared = { 0 };
-	const struct ranges *present = &sp->present;
+	struct layers shared = { 0 };
+	const struct layers *l = is_shared(v) ? &shared : &sp->layers;
 	int ret;
 
 	if (v->end <= v->start || !PAGE_ALIGNED(v->start) || !PAGE_ALIGNED(v->end))
 		return diag_fail(p->diag, EPROTO, "mm-%lu.img: the mapping 0x%lx-0x%lx is none; see thaw image verify",
 				 sp->pid, v->start, v->end);
-	ret = shared_ranges(p, v, &shared);
+	ret = is_shared(v) ? load_pages(p, IMG_PAGEMAP_SHMEM, v->shmid, v->start - v->pgoff, &shared) : 0;
 	if (ret) {
-		free(shared.v);
+		free_layers(&shared);
 		return ret;
 	}
-	if (shared.nr)
-		present = &shared;
 	fprintf(p->out, "<g><title>0x%lx-0x%lx: %lu pages, %lu in the images, %lu in the working set</title>\n",
-		v->start, v->end, pages, overlap(present, v->start, v->end) / PAGE_SIZE,
-		overlap(&sp->wset, v->start, v->end) / PAGE_SIZE);
+		v->start, v->end, pages, overlap(&l->present, v->start, v->end) / PAGE_SIZE,
+		overlap(&l->wset, v->start, v->end) / PAGE_SIZE);
 	put_label(p, v);
 	put_rect(p, "z", 0, (v->end - v->start + step - 1) / step, BAR_HEIGHT);
-	put_layer(p, "p", v, present, step);
-	put_layer(p, "w", v, &sp->wset, step);
+	put_layer(p, "p", v, &l->present, step);
+	put_layer(p, "w", v, &l->wset, step);
 	fprintf(p->out, "</g>\n");
 	p->y += LINE;
-	free(shared.v);
+	free_layers(&shared);
 	return 0;
 }
 
@@ -287,30 +314,12 @@ static int put_space(struct picture *p, const struct space_picture *sp)
 	fprintf(p->out,
 		"<text x=\"8\" y=\"%u\" class=\"h\">Process %lu: %s mapped, %s in the images, working set %s</text>\n",
 		p->y + BAR_HEIGHT - 2, sp->pid, size(sum, mapped, sizeof(mapped)),
-		size(all(&sp->present), there, sizeof(there)), size(all(&sp->wset), set, sizeof(set)));
+		size(all(&sp->layers.present), there, sizeof(there)), size(all(&sp->layers.wset), set, sizeof(set)));
 	p->y += LINE + 4;
 	for (size_t i = 0; i < sp->mm->n_vmas && !ret; i++)
 		if (!(sp->mm->vmas[i]->status & VMA_GUARD))
 			ret = put_vma(p, sp, sp->mm->vmas[i]);
 	return ret;
-}
-
-static int load_pages(struct picture *p, struct space_picture *sp)
-{
-	struct pagemap map;
-	struct wset set = { 0 };
-	struct diag own;
-	int ret = pagemap_read(p->dir, IMG_PAGEMAP, sp->pid, &map, p->diag);
-
-	if (ret)
-		return ret;
-	diag_init(&own, -1, DIAG_ERROR);
-	ret = add_runs(&sp->present, &map, 0);
-	if (!ret && !wset_read(p->dir, &map, &set, &own))
-		ret = add_wset(&sp->wset, &set, &map);
-	wset_free(&set);
-	pagemap_free(&map);
-	return ret ? diag_fail(p->diag, ENOMEM, "out of memory for the pages of process %lu", sp->pid) : 0;
 }
 
 static int draw_process(struct picture *p, uint64_t pid)
@@ -320,13 +329,11 @@ static int draw_process(struct picture *p, uint64_t pid)
 
 	if (ret)
 		return ret;
-	if (image_exists(p->dir, IMG_PAGEMAP, pid))
-		ret = load_pages(p, &sp);
+	ret = load_pages(p, IMG_PAGEMAP, pid, 0, &sp.layers);
 	if (!ret)
 		ret = put_space(p, &sp);
 	image_free(sp.mm);
-	free(sp.present.v);
-	free(sp.wset.v);
+	free_layers(&sp.layers);
 	return ret;
 }
 

@@ -53,14 +53,15 @@ static struct json_object *ranges(const struct wset *set, const struct pagemap *
 	return list;
 }
 
-/* The working set of one process. Return: 0, with NULL when it has none, or -errno with a sentence */
-static int load(struct image_dir *dir, uint64_t pid, struct json_object **out, struct diag *diag)
+/* The working set of a process, or of shared memory. Return: 0, with NULL when it has none, or -errno with a sentence
+ */
+static int load(struct image_dir *dir, enum image_kind kind, uint64_t id, struct json_object **out, struct diag *diag)
 {
 	struct json_object *tree = NULL;
 	char name[IMAGE_NAME_MAX];
 	struct pagemap map;
 	struct wset set;
-	int ret = pagemap_read(dir, IMG_PAGEMAP, pid, &map, diag);
+	int ret = pagemap_read(dir, kind, id, &map, diag);
 
 	if (ret)
 		return ret;
@@ -69,7 +70,7 @@ static int load(struct image_dir *dir, uint64_t pid, struct json_object **out, s
 		wset_name(map.pages_id, name);
 		tree = json_object_new_object();
 		json_object_object_add(tree, "file", json_object_new_string(name));
-		json_object_object_add(tree, "pid", json_object_new_uint64(pid));
+		json_object_object_add(tree, kind == IMG_PAGEMAP ? "pid" : "shared_memory", json_object_new_uint64(id));
 		json_object_object_add(tree, "pages", json_object_new_uint64(wset_pages(&set)));
 		json_object_object_add(tree, "of", json_object_new_uint64(map.nr_present));
 		json_object_object_add(tree, "ranges", ranges(&set, &map));
@@ -94,9 +95,11 @@ static void print_text(struct json_object *tree, FILE *out)
 {
 	struct json_object *list = json_object_object_get(tree, "ranges");
 	uint64_t pages = number(tree, "pages"), of = number(tree, "of");
+	const char *shared = text(tree, "shared_memory");
 
-	fprintf(out, "%s: process %s touched %.1f MiB of %.1f MiB, in this order:\n", text(tree, "file"),
-		text(tree, "pid"), (double)pages / 256, (double)of / 256);
+	fprintf(out, "%s: %s %s: %.1f MiB of %.1f MiB were touched, in this order:\n", text(tree, "file"),
+		shared ? "shared memory" : "process", shared ? shared : text(tree, "pid"), (double)pages / 256,
+		(double)of / 256);
 	for (size_t i = 0; i < json_object_array_length(list); i++) {
 		struct json_object *r = json_object_array_get_idx(list, i);
 
@@ -106,7 +109,9 @@ static void print_text(struct json_object *tree, FILE *out)
 
 static int is_pagemap(const struct dirent *e)
 {
-	return kind_by_name(e->d_name, NULL) == IMG_PAGEMAP;
+	enum image_kind kind = kind_by_name(e->d_name, NULL);
+
+	return kind == IMG_PAGEMAP || kind == IMG_PAGEMAP_SHMEM;
 }
 
 /* All of them. Return: 0, or -errno with a sentence, the first; @list has what could be read. */
@@ -119,11 +124,10 @@ static int load_all(struct image_dir *dir, struct json_object *list, struct diag
 		return diag_fail(diag, errno, "cannot list %s: %s", image_dir_path(dir), strerror(errno));
 	for (int i = 0; i < nr; i++) {
 		struct json_object *tree = NULL;
-		uint64_t pid;
-		int one;
+		uint64_t id;
+		enum image_kind kind = kind_by_name(names[i]->d_name, &id);
+		int one = load(dir, kind, id, &tree, diag);
 
-		kind_by_name(names[i]->d_name, &pid);
-		one = load(dir, pid, &tree, diag);
 		if (tree)
 			json_object_array_add(list, tree);
 		ret = ret ? ret : one;

@@ -15,14 +15,15 @@
 #define JOB_MIN 16
 #define REPLAY_MAX 256 /* pages after which no further piece of a working set comes along */
 
-/* Whoever was in the images may have a working set there; a child that was forked since has none. */
+/* Whoever was in the images, and shared memory, may have a working set there; a child that was forked since has none.
+ */
 void drain_start_replay(struct server *s, struct space *sp)
 {
 	unsigned row = (unsigned)(sp->row - s->sh->rows);
 	struct diag own;
 	int ret;
 
-	if (!sp->row->pid || s->opt->network)
+	if ((!sp->row->pid && !sp->row->object) || s->opt->network)
 		return;
 	diag_init(&own, -1, DIAG_ERROR);
 	ret = replay_new(&s->replays[row], s->dir, sp, &own);
@@ -33,8 +34,9 @@ void drain_start_replay(struct server *s, struct space *sp)
 		return;
 	s->nr_replays++;
 	record_set(s->record, sp, &s->replays[row]->set);
-	diag_info(s->diag, "process %d: a working set of %lu pages is filled ahead", sp->row->pid,
-		  wset_pages(&s->replays[row]->set));
+	diag_info(s->diag, "%s %lu: a working set of %lu pages is filled ahead",
+		  sp->row->object ? "shared memory" : "process",
+		  sp->row->object ? sp->row->number : (uint64_t)sp->row->pid, wset_pages(&s->replays[row]->set));
 }
 
 void drain_end_replay(struct server *s, unsigned row)

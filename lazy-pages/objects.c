@@ -218,11 +218,11 @@ static int fill_hole(struct space *obj, uint64_t offset)
 	return 0;
 }
 
-int objects_fault(struct server *s, struct space *sp, uint64_t addr)
+int objects_fault(struct server *s, struct space *sp, uint64_t addr, uint64_t *pages)
 {
 	uint64_t offset, page = PAGE_DOWN(addr);
 	struct space *obj = object_at(s, sp, addr, &offset);
-	struct piece p = { .dst = page };
+	struct piece p = { .dst = page }, whole;
 	int ret;
 
 	if (!obj)
@@ -230,7 +230,10 @@ int objects_fault(struct server *s, struct space *sp, uint64_t addr)
 	gate_shut(&obj->gate);
 	ret = space_around(obj, offset, sp->window, &p);
 	if (ret == 1) {
+		whole = p;
 		ret = fill_piece(&s->filler, obj, &p, 0, false, SHARED_FAULT);
+		*pages = whole.nr - p.nr;
+		record_fault(s->record, obj, &whole, *pages);
 		sp->expected = page + (p.dst - offset);
 		obj->cursor = p.dst;
 		s->focus = obj;

@@ -40,10 +40,11 @@ int objects_join(struct server *s, struct shared_row *row);
 
 /**
  * objects_fault() - Serve a fault of a process, if it is in shared memory
+ * @pages: set to how many were filled
  *
  * Return: 0: served, -ENOENT: it is not; -EAGAIN, -ESRCH: as fill_piece()
  */
-int objects_fault(struct server *s, struct space *sp, uint64_t addr);
+int objects_fault(struct server *s, struct space *sp, uint64_t addr, uint64_t *pages);
 
 /**
  * objects_unknown() - A process has touched a page that no image has: see to it that a page of zeroes is right there

@@ -52,7 +52,13 @@ static void add(struct record *r, const struct space *sp, uint64_t chunk, uint64
 	if (*place) {
 		r->sh->records[*place - 1].pages |= pages;
 	} else if (nr < SHARED_MAX_RECORDS) {
-		r->sh->records[nr] = (struct shared_record){ pages_id, sp->row->image_pid, chunk, pages };
+		r->sh->records[nr] = (struct shared_record){
+			.pages_id = pages_id,
+			.object = sp->row->object != 0,
+			.id = sp->row->object ? sp->row->number : (uint64_t)sp->row->image_pid,
+			.chunk = chunk,
+			.pages = pages,
+		};
 		__atomic_store_n(&r->sh->nr_records, nr + 1, __ATOMIC_RELEASE);
 		*place = nr + 1;
 	}
@@ -77,10 +83,10 @@ void record_set(struct record *r, const struct space *sp, const struct wset *set
 		add(r, sp, set->chunks[i].number, set->chunks[i].pages);
 }
 
-static int write_set(struct image_dir *dir, int32_t pid, const struct wset *set, struct diag *diag)
+static int write_set(struct image_dir *dir, const struct shared_record *r, const struct wset *set, struct diag *diag)
 {
 	struct pagemap map;
-	int ret = pagemap_read(dir, IMG_PAGEMAP, (uint64_t)pid, &map, diag);
+	int ret = pagemap_read(dir, r->object ? IMG_PAGEMAP_SHMEM : IMG_PAGEMAP, r->id, &map, diag);
 
 	if (ret)
 		return ret;
@@ -106,7 +112,7 @@ static int write_sets(const struct shared *sh, struct image_dir *dir, struct wse
 			chunks[set.nr++] = (struct wset_chunk){ sh->records[k].chunk, sh->records[k].pages };
 			written[k] = true;
 		}
-		ret = write_set(dir, sh->records[i].image_pid, &set, diag);
+		ret = write_set(dir, &sh->records[i], &set, diag);
 	}
 	return ret;
 }

@@ -173,7 +173,7 @@ static int fill_fault(struct server *s, struct space *sp, uint64_t addr, uint64_
 	if (reorder_unsettled(sp))
 		return -EAGAIN;
 	sp->window = fault_window(s, sp, addr);
-	ret = objects_fault(s, sp, addr);
+	ret = objects_fault(s, sp, addr, pages);
 	if (ret != -ENOENT)
 		return ret;
 	ret = space_around(sp, addr, sp->window, &p);

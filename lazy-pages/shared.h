@@ -99,7 +99,8 @@ struct shared_images {
 /* The record of demand faults, record.h: pages of a chunk of a store that were filled for them. */
 struct shared_record {
 	uint32_t pages_id; /* which store */
-	int32_t image_pid; /* whose */
+	uint32_t object;   /* it is of shared memory, not of a process */
+	uint64_t id;	   /* of that in the images */
 	uint64_t chunk, pages;
 };
 

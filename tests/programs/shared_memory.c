@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* modes: plain eager lazy leave-running twice user */
+/* modes: plain eager lazy replayed leave-running twice user */
 /*
  * Shared anonymous memory in a parent and its children: content and holes, one memory for all of them, different places
  * and protections, a part only, memory that is given back.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* modes: plain eager lazy*15 */
+/* modes: plain eager lazy*15 replayed*5 */
 /* timeout: 300 */
 /*
  * Processes that share memory and touch, write, give back (MADV_REMOVE, MADV_DONTNEED), move, cut, map twice and fork

@@ -288,7 +288,7 @@ static void show_names_addresses(void **state)
 	assert_int_equal(image_wset(f->path, false, out, &f->diag), 0);
 	assert_int_equal(image_wset(f->path, true, out, &f->diag), 0);
 	fclose(out);
-	assert_non_null(strstr(text, "process 42"));
+	assert_non_null(strstr(text, "process 42: "));
 	/* pages 132-135 are in the second run, 32 pages behind its start */
 	assert_non_null(strstr(text, "  0x7f0000408000  4 pages\n  0x7f0000000000  1 pages\n"));
 	assert_non_null(strstr(text, "\"address\": \"0x7f000044b000\""));
