@@ -84,11 +84,23 @@ static int resolve(const struct net_options *opt, bool passive, struct addrinfo 
 	return 0;
 }
 
+static unsigned port_of(const struct sockaddr *sa)
+{
+	struct sockaddr_in6 v6 = { 0 };
+	struct sockaddr_in v4 = { 0 };
+
+	if (sa->sa_family == AF_INET6)
+		memcpy(&v6, sa, sizeof(v6));
+	else
+		memcpy(&v4, sa, sizeof(v4));
+	return ntohs(sa->sa_family == AF_INET6 ? v6.sin6_port : v4.sin_port);
+}
+
 int link_listen(const struct net_options *opt, unsigned *port, struct diag *diag)
 {
 	__attribute__((cleanup(free_addresses))) struct addrinfo *info = NULL;
 	_cleanup_close_ int fd = -1;
-	struct sockaddr_storage own;
+	struct sockaddr_storage own = { 0 };
 	socklen_t len = sizeof(own);
 	int on = 1, ret = resolve(opt, true, &info, diag);
 
@@ -100,8 +112,7 @@ int link_listen(const struct net_options *opt, unsigned *port, struct diag *diag
 	    getsockname(fd, (struct sockaddr *)&own, &len))
 		return diag_fail(diag, errno, "cannot listen on %s, port %u: %s", address_of(opt), opt->port,
 				 strerror(errno));
-	*port = ntohs(own.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&own)->sin6_port
-						: ((struct sockaddr_in *)&own)->sin_port);
+	*port = port_of((struct sockaddr *)&own);
 	return TAKE_FD(fd);
 }
 
@@ -129,7 +140,7 @@ static int set_options(int fd)
 static int link_new(int given, struct link **out, struct diag *diag)
 {
 	struct link *l = calloc(1, sizeof(*l));
-	struct sockaddr_storage peer;
+	struct sockaddr_storage peer = { 0 };
 	socklen_t len = sizeof(peer);
 	int fd = given > STDERR_FILENO ? given : fcntl(given, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	int ret = fd < 0 ? -errno : l ? set_options(fd) : -ENOMEM;

@@ -355,8 +355,11 @@ static void serve_urgent(struct page_session *ss, struct link *l)
 	struct sender s;
 	int ret = sender_init(&s, ss, l);
 
-	while (!ret && !(ret = page_msg_receive(l, &msg)))
-		ret = msg.command == PAGE_GET ? on_get(&s, &msg) : refuse(ss, l, &msg, "it is not urgent");
+	while (!ret) {
+		ret = page_msg_receive(l, &msg);
+		if (!ret)
+			ret = msg.command == PAGE_GET ? on_get(&s, &msg) : refuse(ss, l, &msg, "it is not urgent");
+	}
 	sender_free(&s);
 }
 
@@ -427,7 +430,7 @@ enum serve_end page_session_serve(struct link *l, struct page_supply *supply, st
 	struct iovec iov = { &answer, sizeof(answer) };
 	struct page_session *ss;
 	enum serve_end end = SERVE_IGNORED;
-	struct page_msg msg;
+	struct page_msg msg = { 0 };
 	bool bulk;
 	int ret = link_send(l, &iov, 1);
 
