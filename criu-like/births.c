@@ -10,6 +10,7 @@
 
 #include "criu-like/lists.h"
 #include "criu-like/state/births_plan.h"
+#include "criu-like/state/clocks.h"
 #include "criu-like/state/pidns.h"
 #include "criu-like/state/sysv.h"
 #include "criu-like/state/tree.h"
@@ -70,6 +71,8 @@ static int make_first(struct restore *r)
 	struct process *init = pidns_init(r);
 	int ret = init ? pidns_prepare(r) : 0;
 
+	if (!ret)
+		ret = clocks_restore(r);
 	if (!ret)
 		ret = tree_birth(r);
 	if (!ret && r->pidns)

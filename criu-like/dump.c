@@ -12,6 +12,7 @@
 #include "criu-like/freeze.h"
 #include "criu-like/serve_tree.h"
 #include "criu-like/stage.h"
+#include "criu-like/state/clocks.h"
 #include "criu-like/state/core.h"
 #include "criu-like/state/files.h"
 #include "criu-like/state/kinds.h"
@@ -103,8 +104,10 @@ static int check_process(struct dump *d, struct process *p)
 
 static int stage_check(struct dump *d)
 {
-	int ret = files_dump_init(d);
+	int ret = clocks_check(d);
 
+	if (!ret)
+		ret = files_dump_init(d);
 	for (size_t i = 0; !ret && i < d->tree.nr; i++)
 		if (!d->tree.procs[i]->zombie)
 			ret = check_process(d, d->tree.procs[i]);
@@ -148,9 +151,10 @@ static int stage_write(struct dump *d)
 
 	if (!ret)
 		ret = sysv_write(d);
-
 	if (!ret)
 		ret = seccomp_write(d);
+	if (!ret)
+		ret = clocks_write(d);
 	for (size_t i = 0; !ret && i < d->tree.nr; i++)
 		ret = core_write(d, d->tree.procs[i]);
 	return ret ? ret : tree_write(d);
