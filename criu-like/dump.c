@@ -35,11 +35,16 @@ static int stage_pre_dump(struct dump *d)
 	return action_run(d->opt->hook, ACTION_PRE_DUMP, d->opt->pid, d->diag);
 }
 
+static int interrupted(void *context)
+{
+	return dump_interrupted(context);
+}
+
 /* Whom memory goes to, or who comes for it: before anything is frozen. */
 static int stage_connect(struct dump *d)
 {
 	if (d->opt->page_server)
-		return page_stream_connect(&d->opt->net, &d->stream, d->diag);
+		return page_stream_connect(&d->opt->net, interrupted, d, &d->stream, d->diag);
 	return d->opt->lazy ? serve_tree_listen(d) : 0;
 }
 

@@ -27,12 +27,15 @@ struct client {
 	bool over; /* atomic: the thread is about to end */
 };
 
+#define CLIENTS_MAX 256 /* connections at once: each has a thread */
+
 struct running {
 	const struct page_hub *hub;
 	struct diag *diag;
 	int event;
 	struct page_sessions sessions;
 	struct client *clients;
+	unsigned nr_clients;
 	bool given; /* pages may have been given away */
 };
 
@@ -73,6 +76,10 @@ static int start_client(struct running *r)
 			      .diag = r->diag,
 			      .event = r->event };
 	ret = link_accept(r->hub->listen_fd, &c->link, r->diag);
+	if (!ret && r->nr_clients == CLIENTS_MAX) {
+		diag_warn(r->diag, "refused a connection from %s: there are %u", link_peer(c->link), r->nr_clients);
+		ret = -EAGAIN;
+	}
 	if (!ret && !r->given && r->hub->first)
 		ret = r->hub->first(r->hub->arg);
 	if (!ret) {
@@ -89,6 +96,7 @@ static int start_client(struct running *r)
 	}
 	c->next = r->clients;
 	r->clients = c;
+	r->nr_clients++;
 	return 0;
 }
 
@@ -98,6 +106,7 @@ static void end_client(struct running *r, struct client **at)
 
 	pthread_join(c->thread, NULL);
 	*at = c->next;
+	r->nr_clients--;
 	link_close(c->link);
 	free(c);
 }

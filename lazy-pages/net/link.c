@@ -28,6 +28,8 @@ struct link {
 	int fd;
 	struct tls *tls; /* NULL: in the clear */
 	bool broken;	 /* nobody listens to a good bye */
+	int (*interrupted)(void *arg);
+	void *arg;
 	char peer[INET6_ADDRSTRLEN + 16];
 };
 
@@ -235,6 +237,8 @@ int link_send(struct link *l, struct iovec *iov, size_t nr)
 	while (msg.msg_iovlen) {
 		ssize_t n = msg.msg_iov->iov_len ? send_some(l, &msg) : 0;
 
+		if (n == -EAGAIN && l->interrupted)
+			n = l->interrupted(l->arg) ?: -EINTR;
 		if (n == -EINTR || n == -EAGAIN)
 			continue;
 		if (n < 0) {
@@ -268,6 +272,8 @@ int link_receive(struct link *l, void *buf, size_t len)
 	while (got < len) {
 		ssize_t n = receive_some(l, (char *)buf + got, len - got);
 
+		if (n == -EAGAIN && l->interrupted)
+			n = l->interrupted(l->arg) ?: -EINTR;
 		if (n == -EINTR)
 			continue;
 		if (n < 0)
@@ -283,6 +289,16 @@ void link_patience(struct link *l, unsigned seconds)
 {
 	const struct timeval tv = { .tv_sec = seconds };
 
+	setsockopt(l->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+}
+
+void link_interruptible(struct link *l, int (*interrupted)(void *arg), void *arg)
+{
+	const struct timeval tv = { .tv_sec = 1 };
+
+	l->interrupted = interrupted;
+	l->arg = arg;
+	setsockopt(l->fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
 	setsockopt(l->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
 }
 

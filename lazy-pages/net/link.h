@@ -69,6 +69,12 @@ int link_receive(struct link *l, void *buf, size_t len);
 /** link_patience() - From now on a link_receive() that gets nothing for so long fails with -ETIMEDOUT */
 void link_patience(struct link *l, unsigned seconds);
 
+/**
+ * link_interruptible() - From now on ask once a second, while nothing goes on, whether to give up
+ * @interrupted: returns 0, or -errno that the call on the link then returns
+ */
+void link_interruptible(struct link *l, int (*interrupted)(void *arg), void *arg);
+
 /** link_shut() - Make all calls of other threads on it return. It stays open */
 void link_shut(struct link *l);
 

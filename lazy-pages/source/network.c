@@ -349,6 +349,7 @@ static int recover(struct network *n, int why)
 	n->connected = true;
 	pthread_mutex_lock(&n->lock);
 	n->generation++;
+	n->may_come[0] = n->may_come[1] = 0;
 	pthread_mutex_unlock(&n->lock);
 	pthread_mutex_unlock(&n->send_lock);
 	wires_close(&old);

@@ -41,6 +41,7 @@ struct network {
 	pthread_mutex_t lock; /* of what follows */
 	pthread_cond_t stopped;
 	uint64_t generation;  /* of the connections; 0: none yet */
+	uint64_t may_come[2]; /* pages that may come over these: in bulk, as granted, and urgent, as asked for */
 	struct idmap sources; /* by id */
 	struct request *asked, **last_asked;
 	struct delivery *come, **last_come;

@@ -32,6 +32,25 @@ static int find_pages(struct network *n, const struct page_msg *msg, struct deli
 	return 0;
 }
 
+/* More than was asked for would fill our memory. Return: 0, or -EPROTO */
+static int take_leave(struct network *n, bool urgent, uint64_t nr)
+{
+	bool may;
+
+	pthread_mutex_lock(&n->lock);
+	may = nr <= n->may_come[urgent];
+	n->may_come[urgent] -= may ? nr : 0;
+	pthread_mutex_unlock(&n->lock);
+	return may ? 0 : -EPROTO;
+}
+
+static void give_leave(struct network *n, bool urgent, uint64_t nr)
+{
+	pthread_mutex_lock(&n->lock);
+	n->may_come[urgent] += nr;
+	pthread_mutex_unlock(&n->lock);
+}
+
 /* Receive the pages behind a THAW_PAGES. Return: 0, -EBADMSG, -EPROTO, or -errno */
 static int receive_packed(struct network *n, struct link *l, const struct page_msg *msg, struct delivery *d)
 {
@@ -72,6 +91,8 @@ int thaw_receive(struct network *n, struct link *l, bool urgent)
 		return -ENOMEM;
 	d->urgent = urgent;
 	ret = find_pages(n, &msg, d);
+	if (!ret)
+		ret = take_leave(n, urgent, d->nr);
 	d->asked = urgent ? 0 : d->nr;
 	if (!ret && msg.command == THAW_PAGES)
 		ret = receive_packed(n, l, &msg, d);
@@ -109,6 +130,8 @@ int network_say(struct network *n, enum network_word word, const struct network_
 		const struct page_run *run = pagemap_find_page(&ns->src.map, slot);
 		uint64_t some = MIN(nr, run->index + run->nr_pages - slot);
 
+		if (word == NETWORK_GET)
+			give_leave(n, true, some);
 		ret = say(n, commands[word], ns, slot, some);
 		slot += some;
 		nr -= some;
@@ -121,5 +144,6 @@ int network_grant(struct network *n, uint64_t nr)
 	const struct page_msg msg = { .command = THAW_CREDIT, .nr_pages = nr };
 
 	n->owed += nr;
+	give_leave(n, false, nr);
 	return network_send(n, false, &msg);
 }

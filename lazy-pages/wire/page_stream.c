@@ -16,12 +16,15 @@ struct page_stream {
 
 static int broke(struct page_stream *s, int error)
 {
+	if (s->diag->code) /* it has been said why to give up */
+		return error;
 	return diag_fail(s->diag, error == -ENODATA ? ECONNRESET : -error,
 			 "the page server at %s does not take the pages: %s; its log may say why", link_peer(s->link),
 			 error == -ENODATA ? "it closed the connection" : strerror(-error));
 }
 
-int page_stream_connect(const struct net_options *opt, struct page_stream **out, struct diag *diag)
+int page_stream_connect(const struct net_options *opt, int (*interrupted)(void *arg), void *arg,
+			struct page_stream **out, struct diag *diag)
 {
 	struct page_stream *s = calloc(1, sizeof(*s));
 	int ret;
@@ -30,11 +33,13 @@ int page_stream_connect(const struct net_options *opt, struct page_stream **out,
 		return diag_fail(diag, ENOMEM, "out of memory");
 	s->diag = diag;
 	ret = link_connect(opt, &s->link, diag);
-	if (ret)
+	if (ret) {
 		free(s);
-	else
-		*out = s;
-	return ret;
+		return ret;
+	}
+	link_interruptible(s->link, interrupted, arg);
+	*out = s;
+	return 0;
 }
 
 int page_stream_open(struct page_stream *s, enum image_kind kind, uint64_t id)

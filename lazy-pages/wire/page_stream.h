@@ -11,8 +11,14 @@
  */
 struct page_stream;
 
-/** page_stream_connect() - Connect to a page server. Return: 0, or -errno with a sentence */
-int page_stream_connect(const struct net_options *opt, struct page_stream **out, struct diag *diag);
+/**
+ * page_stream_connect() - Connect to a page server
+ * @interrupted: asked while the server keeps us waiting; returns 0, or -errno with a sentence to give up
+ *
+ * Return: 0, or -errno with a sentence
+ */
+int page_stream_connect(const struct net_options *opt, int (*interrupted)(void *arg), void *arg,
+			struct page_stream **out, struct diag *diag);
 
 /**
  * page_stream_open() - The pages of another process or shared object follow

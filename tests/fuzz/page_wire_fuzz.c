@@ -134,6 +134,7 @@ static void fetch(struct fixture *f, struct link *l, bool thaw)
 
 	n.last_asked = &n.asked;
 	n.last_come = &n.come;
+	n.may_come[0] = 1000;
 	n.zeroes = f->pages + 200 * PAGE_SIZE;
 	pthread_mutex_init(&n.lock, NULL);
 	pthread_mutex_init(&n.send_lock, NULL);
