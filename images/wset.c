@@ -52,7 +52,8 @@ int wset_identity(struct image_dir *dir, const struct pagemap *map, uint64_t *id
 	*identity = bytes_hash(sum, sizeof(sum), inventory, (size_t)len);
 	for (size_t i = 0; i < map->nr; i++) {
 		const struct page_run *run = &map->runs[i];
-		uint64_t facts[] = { run->vaddr, run->nr_pages, run->flags };
+		/* Which pages are filled lazily is up to the restore. */
+		uint64_t facts[] = { run->vaddr, run->nr_pages, run->flags & ~PE_LAZY };
 
 		*identity = bytes_hash(identity, sizeof(*identity), facts, sizeof(facts));
 	}
@@ -64,16 +65,41 @@ static uint64_t hash_file(const struct wset_header *head, const struct wset_chun
 	return bytes_hash(head, offsetof(struct wset_header, self), chunks, nr * sizeof(*chunks));
 }
 
-static bool chunks_fit(const struct wset *set, uint64_t nr_pages)
+/* Does each chunk name pages that there are, and only one chunk each? @seen: a false for each chunk of the store */
+static bool chunks_fit(const struct wset_chunk *chunks, size_t nr, uint64_t nr_pages, bool *seen)
 {
-	for (size_t i = 0; i < set->nr; i++) {
-		const struct wset_chunk *c = &set->chunks[i];
+	for (size_t i = 0; i < nr; i++) {
+		const struct wset_chunk *c = &chunks[i];
 		unsigned last = c->pages ? 63 - (unsigned)__builtin_clzll(c->pages) : 0;
 
-		if (!c->pages || c->number > nr_pages / WSET_CHUNK || c->number * WSET_CHUNK + last >= nr_pages)
+		if (!c->pages || c->number > nr_pages / WSET_CHUNK || c->number * WSET_CHUNK + last >= nr_pages ||
+		    seen[c->number])
 			return false;
+		seen[c->number] = true;
 	}
 	return true;
+}
+
+/* The chunks, if they are as they should be. Return: 0, or -errno with a sentence */
+static int copy_chunks(const struct wset_chunk *chunks, size_t nr, const char *path, uint64_t nr_pages,
+		       struct wset *out, struct diag *diag)
+{
+	bool *seen = calloc(nr_pages / WSET_CHUNK + 1, sizeof(*seen));
+	struct wset_chunk *copy = calloc(nr + 1, sizeof(*copy));
+	int ret = 0;
+
+	if (!seen || !copy)
+		ret = diag_fail(diag, ENOMEM, "out of memory for %s", path);
+	else if (!chunks_fit(chunks, nr, nr_pages, seen))
+		ret = diag_fail(diag, EPROTO, "%s is damaged: it names pages that there are not, or twice", path);
+	free(seen);
+	if (ret) {
+		free(copy);
+		return ret;
+	}
+	memcpy(copy, chunks, nr * sizeof(*copy));
+	*out = (struct wset){ copy, nr };
+	return 0;
 }
 
 /* The header in the CPU's order. Return: 0, or -errno with a sentence */
@@ -100,7 +126,7 @@ static int take_chunks(void *file, size_t len, const char *path, const struct pa
 		       struct wset *out, struct diag *diag)
 {
 	struct wset_header *head = file;
-	struct wset_chunk *chunks = (struct wset_chunk *)(head + 1), *copy;
+	struct wset_chunk *chunks = (struct wset_chunk *)(head + 1);
 	uint64_t self = len < sizeof(*head) ? 0 : hash_file(head, chunks, (len - sizeof(*head)) / sizeof(*chunks));
 	int ret;
 
@@ -115,14 +141,7 @@ static int take_chunks(void *file, size_t len, const char *path, const struct pa
 		return diag_fail(diag, ESTALE, "%s was recorded from other images", path);
 	for (size_t i = 0; i < head->nr; i++)
 		chunks[i] = (struct wset_chunk){ le64toh(chunks[i].number), le64toh(chunks[i].pages) };
-	if (!chunks_fit(&(struct wset){ chunks, head->nr }, map->nr_present))
-		return diag_fail(diag, EPROTO, "%s is damaged: it names pages that there are not", path);
-	copy = calloc(head->nr + 1, sizeof(*copy));
-	if (!copy)
-		return diag_fail(diag, ENOMEM, "out of memory for %s", path);
-	memcpy(copy, chunks, head->nr * sizeof(*copy));
-	*out = (struct wset){ copy, head->nr };
-	return 0;
+	return copy_chunks(chunks, head->nr, path, map->nr_present, out, diag);
 }
 
 /* The whole file. A good one is never larger than a chunk for every 64 pages. Return: bytes, or -errno, -ENOENT alone

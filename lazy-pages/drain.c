@@ -130,9 +130,10 @@ static bool drain_piece(const struct server *s, const struct space *sp, struct p
 	}
 }
 
-static bool may_drain(const struct space *sp)
+/* Not while its working set is being filled: no two jobs may have the same page. */
+static bool may_drain(const struct server *s, const struct space *sp)
 {
-	return sp->row->settled && !sp->over && !reorder_unsettled(sp);
+	return sp->row->settled && !sp->over && !reorder_unsettled(sp) && !s->replays[sp->row - s->sh->rows];
 }
 
 /* The space whose turn it is: the one of the last fault, else the one with the fewest jobs. */
@@ -140,12 +141,12 @@ static struct space *drain_space(struct server *s, struct piece *p)
 {
 	struct space *best = NULL;
 
-	if (s->focus && may_drain(s->focus) && drain_piece(s, s->focus, p))
+	if (s->focus && may_drain(s, s->focus) && drain_piece(s, s->focus, p))
 		return s->focus;
 	for (unsigned i = 0; i < s->nr_rows; i++) {
 		struct space *sp = s->spaces[i];
 
-		if (!sp || !may_drain(sp) || (best && sp->in_flight >= best->in_flight))
+		if (!sp || !may_drain(s, sp) || (best && sp->in_flight >= best->in_flight))
 			continue;
 		if (drain_piece(s, sp, p))
 			best = sp;

@@ -59,6 +59,7 @@ void replay_rewind(struct replay *r, size_t chunk)
 		return;
 	r->chunk = chunk;
 	r->bit = 0;
+	r->back = true;
 }
 
 bool replay_done(const struct replay *r)
@@ -68,8 +69,9 @@ bool replay_done(const struct replay *r)
 
 bool replay_next(struct replay *r, const struct space *sp, struct piece *out)
 {
-	if (!r || !(r->early || sp->row->settled))
+	if (!r || !(r->early || sp->row->settled) || (r->back && sp->in_flight))
 		return false;
+	r->back = false;
 	while (r->chunk < r->set.nr) {
 		const struct wset_chunk *c = &r->set.chunks[r->chunk];
 		const struct page_run *run;

@@ -19,6 +19,7 @@ struct replay {
 	unsigned bit; /* and the page in it */
 	size_t ahead; /* the next chunk to be read into the page cache */
 	bool early;   /* its memory is registered before the restore is through */
+	bool back;    /* some pages are to be handed out again, once no job has them */
 };
 
 /**

@@ -13,7 +13,7 @@
  * written is an array that lacks its end, as the format allows, until trace_end().
  *
  *	a server is a process; its owner is thread 0, with a span for each fault that it served and a mark for each
- *	event; its workers are the threads from 1 on, with a span for each job
+ *	event; its workers are the threads from 1 on, with a span for each job (of process 0: in shared memory)
  *
  * All functions are the owner thread's and do nothing when the trace is NULL. Times are CLOCK_MONOTONIC in ns.
  */

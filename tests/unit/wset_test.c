@@ -159,6 +159,10 @@ static void pages_beyond_the_store_are_refused(void **state)
 		assert_int_equal(wset_write(f->dir, &f->map, &set, &f->diag), 0);
 		assert_int_equal(read_back(f, &out), -EPROTO);
 	}
+	bad[0] = bad[1] = (struct wset_chunk){ 1, 1 };
+	assert_int_equal(wset_write(f->dir, &f->map, &(struct wset){ bad, 2 }, &f->diag), 0);
+	assert_int_equal(read_back(f, &out), -EPROTO);
+	assert_non_null(strstr(f->diag.text, "twice"));
 }
 
 /* Keep the file through another dump, which would remove it. */
