@@ -117,4 +117,5 @@ clean:
 
 .PHONY: all clean install deps build-deps demo-deps test-deps lint-deps lint
 .SECONDARY: $(GEN)
--include $(LIB_OBJ:.o=.d) $(B)/criu-like/thaw.d $(UNIT:$(B)/%=$(B)/tests/%.d) $(addsuffix .d,$(PROGRAMS) $(TOOLS))
+-include $(LIB_OBJ:.o=.d) $(B)/criu-like/thaw.d $(UNIT:$(B)/%=$(B)/tests/%.d) $(B)/tests/faults/inside.d \
+	$(addsuffix .d,$(PROGRAMS) $(TOOLS) $(B)/faults/inject)

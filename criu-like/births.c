@@ -106,13 +106,8 @@ static int set_subreaper(struct restore *r, struct process *p, bool on)
 
 static int end_task(struct restore *r, struct process *p)
 {
-	int ret;
-
 	p->threads[0].list = p->memory_list;
-	ret = list_start(r, p, &p->threads[0]);
-	if (!ret)
-		tracee_bury(&p->threads[0].tracee);
-	return ret;
+	return list_to_death(r, p);
 }
 
 static int end_helper(struct restore *r, struct process *p)

@@ -305,8 +305,11 @@ static int wait_threads(struct dump *d, struct process *p, bool *changed)
 		if (slept == -EINTR && dump_interrupted(d))
 			return -EINTR;
 		ticks -= slept == -ETIME;
-		if (!ticks)
+		if (!ticks) {
+			for (size_t i = 0; i < p->nr_threads; i++)
+				p->threads[i].tracee.late = !p->threads[i].tracee.taken;
 			return does_not_stop(d, p, late->tid);
+		}
 		if (slept == -ETIME)
 			interrupt_again(p);
 	}
@@ -314,14 +317,18 @@ static int wait_threads(struct dump *d, struct process *p, bool *changed)
 	return MIN(ret, 0);
 }
 
+static bool is_gone(int ret)
+{
+	return ret == -ENOENT || ret == -ESRCH;
+}
+
 static int open_process(struct dump *d, struct process *p)
 {
 	p->proc_fd = proc_open(p->pid);
-	if (p->proc_fd < 0 && p->parent)
-		return -ESRCH;
+	if (is_gone(p->proc_fd))
+		return p->parent ? -ESRCH : diag_fail(d->diag, ESRCH, "there is no process %d", p->pid);
 	if (p->proc_fd < 0)
-		return diag_fail(d->diag, p->proc_fd == -ENOENT ? ESRCH : -p->proc_fd, "there is no process %d",
-				 p->pid);
+		return diag_fail(d->diag, -p->proc_fd, "cannot open /proc/%d: %s", p->pid, strerror(-p->proc_fd));
 	p->pidfd = (int)syscall(SYS_pidfd_open, p->pid, 0);
 	if (p->pidfd < 0 && errno == ESRCH)
 		return -ESRCH;
@@ -388,8 +395,12 @@ static int freeze_anew(struct dump *d, struct process *p)
 		int ret;
 
 		if (main_has_ended(p, &others_run) && !others_run) {
+			ret = proc_read_stat(p->proc_fd, "stat", &p->stat);
+			if (ret && !is_gone(ret))
+				return diag_fail(d->diag, -ret, "cannot read /proc/%d/stat: %s", p->pid,
+						 strerror(-ret));
 			p->nr_threads = 0;
-			p->zombie = p->stat.state == 'Z' && p->parent;
+			p->zombie = !ret && p->stat.state == 'Z' && p->parent;
 			return !p->zombie ? -ESRCH : process_add_thread(p, p->pid) ? 0 : -ENOMEM;
 		}
 		ret = freeze_threads(d, p);

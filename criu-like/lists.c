@@ -78,6 +78,20 @@ int list_start(struct restore *r, struct process *p, struct thread *t)
 	return 0;
 }
 
+int list_to_death(struct restore *r, struct process *p)
+{
+	struct thread *t = &p->threads[0];
+	int ret = list_start(r, p, t);
+	size_t at;
+
+	if (ret)
+		return ret;
+	ret = tracee_finish_life(&t->tracee, &r->batch, &at);
+	if (ret < 0)
+		return diag_fail(r->diag, -ret, "process %d does not end: %s", p->pid, strerror(-ret));
+	return ret ? list_failed(r, p, t, at) : 0;
+}
+
 int list_adopt(struct restore *r, struct process *p, struct thread *t)
 {
 	bool leads = t->tid == p->pid;

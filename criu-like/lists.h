@@ -27,4 +27,7 @@ int list_finish(struct restore *r, struct process *p, struct thread *t);
 /** list_run() - End the list that was begun at the leader's list index, and have it walked. Return: as list_finish() */
 int list_run(struct restore *r, struct process *p);
 
+/** list_to_death() - Have @p walk the list at its leader's index, in which it ends. Return: as list_finish() */
+int list_to_death(struct restore *r, struct process *p);
+
 #endif

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/util.h"
@@ -94,6 +95,7 @@ static int stage_server(struct restore *r)
 					  .modes = r->opt->modes,
 					  .page_server = r->opt->page_server,
 					  .net = r->opt->net,
+					  .owner = getpid(),
 					  .status_fd = -1 };
 	int ret;
 
@@ -280,6 +282,9 @@ static int stage_serve(struct restore *r)
 		ret = hand_over(r, r->tree.procs[i]);
 	if (!ret && r->opt->lazy)
 		ret = restore_socket_finish(r->lazy_conn);
+	if (ret && !r->diag->code)
+		return diag_fail(r->diag, -ret, "the lazy-pages server does not take the end of the restore: %s",
+				 strerror(-ret));
 	return ret;
 }
 
@@ -485,18 +490,37 @@ static const struct {
 	{ "go", stage_go },
 };
 
+/*
+ * Its number here; also if it was born, and attached at birth, but nobody has seen it stop yet. 0: it is not there.
+ * A number in the images may also be that of somebody else.
+ */
+static pid_t born(struct restore *r, const struct thread *t)
+{
+	siginfo_t info;
+
+	if (t->tracee.tid)
+		return t->tracee.tid;
+	if (r->pidns || waitid(P_PID, (id_t)t->tid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL))
+		return 0;
+	return t->tid;
+}
+
 static void kill_all(struct restore *r)
 {
 	for (size_t i = 0; i < r->tree.nr; i++) {
-		struct process *p = r->tree.procs[i];
+		pid_t pid = born(r, &r->tree.procs[i]->threads[0]);
 
-		if (p->threads[0].tracee.tid)
-			kill(process_outside(p), SIGKILL);
+		if (pid)
+			kill(pid, SIGKILL);
 	}
 	for (size_t i = 0; i < r->tree.nr; i++)
-		for (size_t k = r->tree.procs[i]->nr_threads; k-- > 0;)
-			if (r->tree.procs[i]->threads[k].tracee.tid)
-				tracee_bury(&r->tree.procs[i]->threads[k].tracee);
+		for (size_t k = r->tree.procs[i]->nr_threads; k-- > 0;) {
+			struct thread *t = &r->tree.procs[i]->threads[k];
+
+			t->tracee.tid = born(r, t);
+			if (t->tracee.tid)
+				tracee_bury(&t->tracee);
+		}
 	pidns_kill(r);
 }
 

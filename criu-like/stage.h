@@ -4,7 +4,8 @@
 
 /*
  * Dump and restore are rows of stages; the runner logs each and stops at the first failure, or when
- * @interrupted(context) says, with a sentence, that nobody wants the rest.
+ * @interrupted(context) says, with a sentence, that nobody wants the rest. A failure that was told and not dealt with
+ * (diag_clear()) is one, even if no function returned it.
  */
 #define RUN_STAGES(context, stages, interrupted)                                    \
 	({                                                                          \
@@ -14,6 +15,8 @@
 			_ret = interrupted(context);                                \
 			if (!_ret)                                                  \
 				_ret = (stages)[_i].run(context);                   \
+			if (!_ret)                                                  \
+				_ret = -(context)->diag->code;                      \
 		}                                                                   \
 		_ret;                                                               \
 	})

@@ -5,8 +5,6 @@
 #include "common/util.h"
 #include "lazy-pages/serve.h"
 
-#define LOOSE_SCRAPE 4 /* place in shared->loose */
-
 /* Pages that are missing now, in all spaces. */
 static uint64_t missing(const struct server *s)
 {

@@ -312,6 +312,8 @@ static int dispatch(struct server *s, uint64_t data)
 	case WATCH_SCRAPE:
 		observe_scrape(s);
 		return 0;
+	case WATCH_OWNER:
+		return session_abandon(s);
 	}
 	return 0;
 }
@@ -388,6 +390,20 @@ static void be_prompt(void)
 
 	if (syscall(SYS_sched_setattr, 0, &attr, 0))
 		setpriority(PRIO_PROCESS, 0, OWNER_NICE);
+}
+
+/* A restore that fails before it hands a process over leaves nobody to serve. */
+static int watch_owner(struct server *s)
+{
+	s->owner = -1;
+	if (!s->opt->owner || s->sh->listen_fd < 0)
+		return 0;
+	s->owner = s->sh->loose[LOOSE_OWNER] = (int)syscall(SYS_pidfd_open, s->opt->owner, 0);
+	if (s->owner >= 0)
+		return serve_watch(s, s->owner, WATCH_OWNER, 0);
+	if (errno == ESRCH)
+		return session_abandon(s);
+	return diag_fail(s->diag, errno, "cannot watch the restore: %s", strerror(errno));
 }
 
 /* Descriptors that a successor has to close: the table outlives this process. */
@@ -511,7 +527,8 @@ static int serve_start(struct server *s)
 		ret = fetch_start(s);
 	if (!ret)
 		ret = adopt(s);
-	return ret ?: session_adopt(s);
+	ret = ret ?: session_adopt(s);
+	return ret ?: watch_owner(s);
 }
 
 static void serve_free(struct server *s)

@@ -23,6 +23,10 @@
  * look inside.
  */
 
+/* Places in shared->loose. */
+#define LOOSE_SCRAPE 4
+#define LOOSE_OWNER 5
+
 struct fault {
 	struct space *sp;
 	uint64_t addr;
@@ -44,6 +48,7 @@ struct server {
 	struct filler filler; /* the owner's own: faults are filled without a hand-over */
 	int epoll;
 	int signals;
+	int owner; /* pidfd of the restore that has started the service, -1: another */
 	bool spin_allowed;
 	struct space *spaces[SHARED_MAX_SPACES]; /* by row */
 	unsigned nr_rows;			 /* rows that were ever used */
@@ -89,7 +94,8 @@ enum watch {
 	WATCH_SIGNAL,
 	WATCH_NETWORK,
 	WATCH_METRICS,
-	WATCH_SCRAPE
+	WATCH_SCRAPE,
+	WATCH_OWNER
 };
 
 /**
@@ -170,6 +176,9 @@ int events_replay(struct server *s);
 
 /** session_accept() - Take the connection of a restore. Return: 0, or -errno with a sentence */
 int session_accept(struct server *s);
+
+/** session_abandon() - The restore has ended: end the service, if nothing of it is here. Return: 0 or -errno */
+int session_abandon(struct server *s);
 
 /** session_receive() - Read what the restore at @place says. Return: 0, or -errno with a sentence */
 int session_receive(struct server *s, unsigned place);

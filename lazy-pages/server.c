@@ -176,13 +176,12 @@ static int background(const struct lazy_options *opt, struct shared *sh, struct 
 	if (pid) {
 		waitpid(pid, NULL, 0);
 		close(TAKE_FD(its));
-		/* With a pidfile or a status descriptor the caller may count on them. */
-		if ((opt->pidfile || opt->status_fd >= 0) && read(mine, &byte, 1) != 1)
+		if (read(mine, &byte, 1) != 1)
 			return diag_fail(diag, EIO, "the lazy-pages server did not start; its log says why");
 		return 0;
 	}
 	setsid();
-	if (fork())
+	if (fork()) /* a failure too: nobody writes to the pipe then */
 		_exit(0);
 	if (write_pidfile(opt, diag))
 		_exit(1);
@@ -214,6 +213,8 @@ static int start(const struct lazy_options *given, bool daemon, struct diag *dia
 		ret = open_files(&opt, sh, diag);
 	if (!ret && daemon) {
 		ret = background(&opt, sh, diag);
+		if (ret)
+			restore_socket_unlink(opt.work_dir, sh->listen_fd);
 		close_files(sh);
 	} else if (!ret) {
 		ret = write_pidfile(&opt, diag);

@@ -3,6 +3,7 @@
 #define THAW_LAZY_SERVER_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "common/diag.h"
 #include "lazy-pages/modes.h"
@@ -26,6 +27,7 @@ struct lazy_options {
 	bool page_server;	 /* pages come from one */
 	struct net_options net;	 /* where it is */
 	struct network *network; /* the connection to it; lazy_server_run() and lazy_server_start() set it */
+	pid_t owner;		 /* if it ends and has handed nothing over the service ends too; 0: nobody */
 	bool summary;		 /* say at the end, on standard output, what was filled and what is gone */
 };
 

@@ -119,6 +119,22 @@ int session_end_service(struct server *s)
 	return close_listen(s, true);
 }
 
+int session_abandon(struct server *s)
+{
+	if (s->owner >= 0)
+		serve_unwatch(s, s->owner);
+	if (s->sh->listen_fd < 0)
+		return 0;
+	diag_info(s->diag, "the restore ended and handed nothing over");
+	for (unsigned i = 0; i < s->sh->nr_places; i++) {
+		if (session(s, i)->state != SESSION_LIVE)
+			continue;
+		close_conn(s, session(s, i));
+		session(s, i)->state = SESSION_UNUSED;
+	}
+	return close_listen(s, false);
+}
+
 /* The images are those that the pages mapped here belong to. */
 static int check_images(struct server *s)
 {
@@ -394,7 +410,7 @@ bool session_settle(struct server *s)
 		sh->busy_us += now_us() - sh->busy_since;
 		sh->busy_since = 0;
 	}
-	return !live && (s->opt->keep_serving ? sh->ending && sh->listen_fd < 0 : sh->nr_over > 0);
+	return !live && (s->opt->keep_serving ? sh->ending && sh->listen_fd < 0 : sh->nr_over > 0 || sh->listen_fd < 0);
 }
 
 static bool is_known(const struct server *s, int fd)

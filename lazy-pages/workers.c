@@ -11,6 +11,8 @@
 #include "common/cleanup.h"
 #include "common/util.h"
 
+#define WAKE_TRIES 3
+
 struct lane {
 	struct job *first, **last;
 };
@@ -85,11 +87,21 @@ static void run_job(struct filler *f, struct job *job, unsigned worker)
 	job->ended = now_ns();
 }
 
+/* Tried again: an owner that is not woken would wait for ever. */
+static void wake_owner(struct workers *w)
+{
+	const uint64_t one = 1;
+
+	for (int i = 0; i < WAKE_TRIES; i++)
+		if (write(w->event, &one, sizeof(one)) == (ssize_t)sizeof(one))
+			return;
+	diag_warn(w->diag, "cannot wake the owner: %s", strerror(errno));
+}
+
 static void *worker(void *arg)
 {
 	struct workers *w = arg;
 	struct filler urgent, bulk;
-	const uint64_t one = 1;
 	struct job *job;
 	unsigned me;
 
@@ -114,8 +126,8 @@ static void *worker(void *arg)
 		pthread_mutex_lock(&w->lock);
 		first = !w->back.first;
 		lane_put(&w->back, job);
-		if (first && write(w->event, &one, sizeof(one)) < 0)
-			diag_warn(w->diag, "cannot wake the owner: %s", strerror(errno));
+		if (first)
+			wake_owner(w);
 	}
 	pthread_mutex_unlock(&w->lock);
 	filler_free(&bulk);

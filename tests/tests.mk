@@ -6,6 +6,8 @@
 UNIT := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*_test.c))
 PROGRAMS := $(patsubst tests/programs/%.c,$(B)/programs/%,$(wildcard tests/programs/*.c))
 TOOLS := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
+comma := ,
+FAULTS := $(B)/faults/inject $(B)/faults/thaw-inside
 PROGRAM_CFLAGS := -std=gnu17 -D_GNU_SOURCE -I. -pthread $(WARN) -Wno-unused-function -O1 -g
 ldflags = $(shell sed -n 's,^/\* ldflags: \(.*\) \*/$$,\1,p' $(1))
 
@@ -25,7 +27,19 @@ $(TOOLS): $(B)/bench/%: tests/bench/%.c | build-deps
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(PROGRAM_CFLAGS) -O2 -MMD -MP -MF $@.d -o $@ $<
 
-tests: $(B)/thaw $(UNIT) $(PROGRAMS) $(TOOLS) | test-deps
+# What makes system calls fail: those of a command, and those that it has other tasks make.
+$(B)/faults/inject: tests/faults/inject.c | build-deps
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(PROGRAM_CFLAGS) -MMD -MP -MF $@.d -o $@ $<
+
+WRAPPED := inject_write inject_read tracee_start_list tracee_syscall
+$(B)/faults/thaw-inside: $(B)/criu-like/thaw.o $(B)/tests/faults/inside.o $(B)/libthaw.a
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(addprefix -Wl$(comma)--wrap=,$(WRAPPED)) -o $@ $^ $(PKG_LIBS)
+
+tests: $(B)/thaw $(FAULTS) $(UNIT) $(PROGRAMS) $(TOOLS) | test-deps
 
 # The peer is for the tests that compare; they are skipped where it cannot be had.
 check: all tests

@@ -19,6 +19,8 @@
 #include "common/util.h"
 #include "criu-like/inject/arch.h"
 
+#define UNMAP_TRIES 3
+
 uint64_t inject_find_syscall(int mem_fd, uint64_t start, uint64_t end)
 {
 	const size_t insn_len = sizeof(ARCH_SYSCALL_INSN) - 1;
@@ -109,14 +111,28 @@ int inject_read(struct injection *inj, struct diag *diag)
 	return 0;
 }
 
+/* Tried again: the process is not to keep what is ours. */
+static int unmap(struct injection *inj)
+{
+	int ret = -EAGAIN;
+
+	for (int i = 0; ret && ret != -ESRCH && i < UNMAP_TRIES; i++) {
+		int64_t result = 0;
+
+		ret = tracee_syscall(inj->leader, inj->insn, SYS_munmap,
+				     (const uint64_t[6]){ inj->batch.remote, inj->size }, &result);
+		ret = ret ? ret : (int)MIN(result, 0);
+	}
+	return ret;
+}
+
 int inject_close(struct injection *inj, struct diag *diag)
 {
-	int64_t result;
-	int ret = 0;
+	int ret = inj->batch.remote ? unmap(inj) : 0;
 
-	if (inj->batch.remote)
-		ret = remote_call(inj, "munmap", SYS_munmap, (const uint64_t[6]){ inj->batch.remote, inj->size },
-				  &result, diag);
+	if (ret)
+		ret = diag_fail(diag, -ret, "cannot unmap the memory of the dump in process %d: %s", inj->leader->tgid,
+				strerror(-ret));
 	if (inj->size)
 		munmap(inj->batch.local, inj->size);
 	*inj = (struct injection){ .mem_fd = -1 };

@@ -27,6 +27,7 @@
 #include "criu-like/inject/waiting.h"
 
 #define STOP_SYSCALL (SIGTRAP | 0x80)
+#define PTRACE_TRIES 3
 
 #ifndef PTRACE_EVENT_STOP
 #define PTRACE_EVENT_STOP 128
@@ -55,9 +56,9 @@ static int poll_stop(pid_t tid, int *status)
 {
 	pid_t got = waitpid(tid, status, __WALL | WNOHANG);
 
-	if (got < 0)
-		return errno == ECHILD ? -ESRCH : -errno;
-	if (!got)
+	if (got < 0 && errno == ECHILD)
+		return -ESRCH;
+	if (got <= 0)
 		return -EAGAIN;
 	return WIFSTOPPED(*status) ? 0 : -ESRCH;
 }
@@ -107,23 +108,54 @@ static int wait_stop(pid_t tid, int *status, unsigned ticks)
 	return -ETIME;
 }
 
+/* ptrace(2), tried again unless the task is gone: it fails for no reason that lasts, and a task left half-way is lost.
+ */
+static int must_ptrace(int request, pid_t tid, unsigned long addr, void *data)
+{
+	for (int i = 0; ptrace(request, tid, addr, data) < 0; i++)
+		if (errno == ESRCH || i == PTRACE_TRIES)
+			return -errno;
+	return 0;
+}
+
+/* Let the task run. */
+static int go(struct tracee *t, int request, int sig)
+{
+	int ret = must_ptrace(request, t->tid, 0, (void *)(intptr_t)sig);
+
+	t->running = !ret;
+	return ret;
+}
+
+/* The stop after go(), however long that takes. */
+static int wait_end(struct tracee *t, int *status)
+{
+	int ret;
+
+	do {
+		ret = wait_stop(t->tid, status, UINT_MAX);
+	} while (ret == -EINTR);
+	t->running = ret && ret != -ESRCH;
+	return ret;
+}
+
 static int get_regs(pid_t tid, struct user_regs_struct *regs)
 {
 	struct iovec iov = { .iov_base = regs, .iov_len = sizeof(*regs) };
 
-	return ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, &iov) < 0 ? -errno : 0;
+	return must_ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, &iov);
 }
 
 static int set_regs(pid_t tid, const struct user_regs_struct *regs)
 {
 	struct iovec iov = { .iov_base = (void *)regs, .iov_len = sizeof(*regs) };
 
-	return ptrace(PTRACE_SETREGSET, tid, NT_PRSTATUS, &iov) < 0 ? -errno : 0;
+	return must_ptrace(PTRACE_SETREGSET, tid, NT_PRSTATUS, &iov);
 }
 
 static int set_sigmask(pid_t tid, uint64_t mask)
 {
-	return ptrace(PTRACE_SETSIGMASK, tid, sizeof(mask), &mask) < 0 ? -errno : 0;
+	return must_ptrace(PTRACE_SETSIGMASK, tid, sizeof(mask), &mask);
 }
 
 static void begin(struct tracee *t, pid_t tgid, pid_t tid)
@@ -137,13 +169,13 @@ int tracee_seize(struct tracee *t, pid_t tgid, pid_t tid, unsigned long options)
 		return -errno;
 	begin(t, tgid, tid);
 	waiting_read(tgid, tid, &t->waiting);
-	return ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0 ? -errno : 0;
+	return must_ptrace(PTRACE_INTERRUPT, tid, 0, NULL);
 }
 
 int tracee_interrupt(struct tracee *t, pid_t tgid, pid_t tid)
 {
 	begin(t, tgid, tid);
-	return ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0 ? -errno : 0;
+	return must_ptrace(PTRACE_INTERRUPT, tid, 0, NULL);
 }
 
 int tracee_suspend_seccomp(struct tracee *t, unsigned long options)
@@ -157,10 +189,10 @@ static int take_over(struct tracee *t)
 {
 	int ret = get_regs(t->tid, &t->regs);
 
+	if (!ret)
+		ret = must_ptrace(PTRACE_GETSIGMASK, t->tid, sizeof(t->sigmask), &t->sigmask);
 	if (ret)
 		return ret;
-	if (ptrace(PTRACE_GETSIGMASK, t->tid, sizeof(t->sigmask), &t->sigmask) < 0)
-		return -errno;
 	arch_regs_hide_stop(&t->regs);
 	t->stub_regs = t->regs;
 	t->taken = true;
@@ -172,6 +204,7 @@ static int take_stop(struct tracee *t, int status)
 {
 	int ret;
 
+	t->running = false;
 	if (event_of(status) == PTRACE_EVENT_STOP) {
 		t->group_stopped = signal_of(status) != SIGTRAP;
 		t->stop_signal = t->group_stopped ? signal_of(status) : 0;
@@ -179,7 +212,7 @@ static int take_stop(struct tracee *t, int status)
 		return ret ? ret : 1;
 	}
 	/* A signal came first: let it be delivered, the interrupt still stands. */
-	return ptrace(PTRACE_CONT, t->tid, NULL, event_of(status) ? 0 : signal_of(status)) < 0 ? -errno : 0;
+	return go(t, PTRACE_CONT, event_of(status) ? 0 : signal_of(status));
 }
 
 int tracee_poll(struct tracee *t)
@@ -198,7 +231,7 @@ bool tracee_stands(const struct tracee *t)
 {
 	uint64_t mask;
 
-	return !ptrace(PTRACE_GETSIGMASK, t->tid, sizeof(mask), &mask);
+	return !must_ptrace(PTRACE_GETSIGMASK, t->tid, sizeof(mask), &mask);
 }
 
 int tracee_wait(struct tracee *t)
@@ -210,6 +243,7 @@ int tracee_wait(struct tracee *t)
 		if (!ret)
 			ret = take_stop(t, status);
 	} while (!ret);
+	t->late = ret == -ETIME;
 	return MIN(ret, 0);
 }
 
@@ -221,7 +255,7 @@ int tracee_adopt(struct tracee *t, pid_t tgid, pid_t tid)
 
 static int set_dispatch(pid_t tid, const struct dispatch *d)
 {
-	return ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG, tid, sizeof(*d), d) < 0 ? -errno : 0;
+	return must_ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG, tid, sizeof(*d), (void *)d);
 }
 
 int tracee_suspend_dispatch(struct tracee *t)
@@ -233,9 +267,24 @@ int tracee_suspend_dispatch(struct tracee *t)
 	return t->dispatch.mode ? set_dispatch(t->tid, &off) : 0;
 }
 
+/* Something failed between a task's start and its stop: one that runs takes no registers, and cannot be let go. */
+static void await_stop(struct tracee *t)
+{
+	int status;
+
+	for (int i = 0; i < TRACEE_STOP_TICKS && !t->taken && !t->late; i++)
+		if (tracee_wait(t) != -EINTR)
+			break;
+	if (t->running)
+		wait_end(t, &status);
+}
+
 static int give_back(struct tracee *t)
 {
-	int ret = t->taken ? set_regs(t->tid, &t->regs) : 0;
+	int ret;
+
+	await_stop(t);
+	ret = t->taken ? set_regs(t->tid, &t->regs) : 0;
 
 	if (!ret && t->dispatch.mode)
 		ret = set_dispatch(t->tid, &t->dispatch);
@@ -244,10 +293,10 @@ static int give_back(struct tracee *t)
 
 static int detach(struct tracee *t, int ret)
 {
-	if (ptrace(PTRACE_DETACH, t->tid, NULL, NULL) < 0 && !ret)
-		ret = -errno;
+	int left = must_ptrace(PTRACE_DETACH, t->tid, 0, NULL);
+
 	t->tid = 0;
-	return ret;
+	return ret ? ret : left;
 }
 
 int tracee_release(struct tracee *t)
@@ -262,13 +311,9 @@ int tracee_release_stopped(struct tracee *t, int stop)
 	if (!ret && kill(t->tgid, SIGSTOP) < 0)
 		ret = -errno;
 	while (!ret) {
-		if (ptrace(PTRACE_CONT, t->tid, NULL, sig) < 0) {
-			ret = -errno;
-			break;
-		}
-		do {
-			ret = wait_stop(t->tid, &status, UINT_MAX);
-		} while (ret == -EINTR);
+		ret = go(t, PTRACE_CONT, sig);
+		if (!ret)
+			ret = wait_end(t, &status);
 		if (!ret && event_of(status) == PTRACE_EVENT_STOP && signal_of(status) != SIGTRAP)
 			break; /* the group has stopped; a detached task stays so */
 		sig = event_of(status) ? 0 : signal_of(status) == SIGSTOP ? stop : signal_of(status);
@@ -280,13 +325,10 @@ int tracee_release_stopped(struct tracee *t, int stop)
 static int resume(struct tracee *t, int request, int *status)
 {
 	do {
-		int ret;
+		int ret = go(t, request, 0);
 
-		if (ptrace(request, t->tid, NULL, 0) < 0)
-			return -errno;
-		do {
-			ret = wait_stop(t->tid, status, UINT_MAX);
-		} while (ret == -EINTR);
+		if (!ret)
+			ret = wait_end(t, status);
 		if (ret)
 			return ret;
 	} while (event_of(*status) == PTRACE_EVENT_STOP);
@@ -297,6 +339,7 @@ int tracee_syscall(struct tracee *t, uint64_t insn, long nr, const uint64_t arg[
 {
 	int ret, status;
 
+	await_stop(t); /* of a call that failed half-way */
 	arch_regs_syscall(&t->stub_regs, insn, nr, arg);
 	ret = set_regs(t->tid, &t->stub_regs);
 	for (int stop = 0; !ret && stop < 2; stop++) { /* at its entry, at its exit */
@@ -322,12 +365,12 @@ int tracee_interrupted_call(struct tracee *t, uint64_t insn, long nr, const uint
 	if (!ret && signal_of(status) != STOP_SYSCALL)
 		ret = -EPROTO;
 	/* It stands at the call's entry. The interrupt waits for it there, so that it does not come to sleep. */
-	if (!ret && (ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL) < 0 || ptrace(PTRACE_CONT, t->tid, NULL, 0) < 0))
-		ret = -errno;
 	if (!ret)
-		do {
-			ret = wait_stop(t->tid, &status, UINT_MAX);
-		} while (ret == -EINTR);
+		ret = must_ptrace(PTRACE_INTERRUPT, t->tid, 0, NULL);
+	if (!ret)
+		ret = go(t, PTRACE_CONT, 0);
+	if (!ret)
+		ret = wait_end(t, &status);
 	if (!ret && event_of(status) != PTRACE_EVENT_STOP)
 		ret = -EPROTO;
 	if (!ret)
@@ -346,19 +389,14 @@ int tracee_start_list(struct tracee *t, const struct batch *b, size_t first)
 	ret = set_regs(t->tid, &t->stub_regs);
 	if (!ret && t->ends_by_trap)
 		ret = set_sigmask(t->tid, ~(1ULL << (SIGTRAP - 1)));
-	if (ret)
-		return ret;
-	return ptrace(PTRACE_CONT, t->tid, NULL, 0) < 0 ? -errno : 0;
+	return ret ? ret : go(t, PTRACE_CONT, 0);
 }
 
 int tracee_finish_list(struct tracee *t, const struct batch *b, size_t *stopped_at)
 {
 	struct user_regs_struct regs;
-	int status, ret;
+	int status, ret = wait_end(t, &status);
 
-	do {
-		ret = wait_stop(t->tid, &status, UINT_MAX);
-	} while (ret == -EINTR);
 	if (!ret && event_of(status) == PTRACE_EVENT_STOP)
 		ret = resume(t, PTRACE_CONT, &status);
 	if (!ret && signal_of(status) != (t->ends_by_trap ? SIGTRAP : SIGSTOP))
@@ -370,6 +408,29 @@ int tracee_finish_list(struct tracee *t, const struct batch *b, size_t *stopped_
 	if (!ret)
 		*stopped_at = (arch_regs_record(&regs) - batch_record_address(b, 0)) / sizeof(struct batch_record);
 	return ret;
+}
+
+int tracee_finish_life(struct tracee *t, const struct batch *b, size_t *stopped_at)
+{
+	struct user_regs_struct regs;
+	int status, ret = wait_end(t, &status);
+
+	while (!ret && (event_of(status) || signal_of(status) != SIGSTOP)) {
+		ret = go(t, PTRACE_CONT,
+			 event_of(status) ? 0 : signal_of(status)); /* perhaps the signal that ends it */
+		if (!ret)
+			ret = wait_end(t, &status);
+	}
+	if (ret == -ESRCH) {
+		t->tid = 0;
+		return 0;
+	}
+	if (!ret)
+		ret = get_regs(t->tid, &regs);
+	if (ret)
+		return ret;
+	*stopped_at = (arch_regs_record(&regs) - batch_record_address(b, 0)) / sizeof(struct batch_record);
+	return 1;
 }
 
 void tracee_bury(struct tracee *t)

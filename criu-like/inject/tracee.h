@@ -32,6 +32,8 @@ struct tracee {
 	pid_t tgid;
 	pid_t own_tid, own_tgid;	   /* the same as the task knows them, in its PID namespace */
 	bool taken;			   /* registers and mask below are its own */
+	bool late;			   /* it did not stop in time; maybe it never will */
+	bool running;			   /* it was let run, and its stop has not been seen yet */
 	bool group_stopped;		   /* it was in a group stop when seized */
 	struct dispatch dispatch;	   /* its own, put back at the release */
 	struct waiting waiting;		   /* before it was seized */
@@ -147,6 +149,13 @@ int tracee_start_list(struct tracee *t, const struct batch *b, size_t first);
  * Return: 0, or -errno (-ESRCH: it died)
  */
 int tracee_finish_list(struct tracee *t, const struct batch *b, size_t *stopped_at);
+
+/**
+ * tracee_finish_life() - As tracee_finish_list(), for a list at whose end the task ends
+ *
+ * Return: 0: it has ended, 1: it has stopped at the record @stopped_at, or -errno
+ */
+int tracee_finish_life(struct tracee *t, const struct batch *b, size_t *stopped_at);
 
 /** tracee_bury() - Wait until a task that is being killed, or that ends itself, has ended */
 void tracee_bury(struct tracee *t);

@@ -127,8 +127,13 @@ static int ask_attributes(struct dump *d, struct process *p, struct thread *t, s
 	return 0;
 }
 
-/* What cannot be read is not there: an older kernel, or a capability is missing without which it cannot have been set.
- */
+/* Not there: an older kernel, or a capability is missing without which it cannot have been set. */
+static bool is_absent(int64_t result)
+{
+	return result == -EINVAL || result == -ENOSYS || result == -EPERM || result == -ENODEV ||
+	       result == -EOPNOTSUPP || result == -EACCES || result == -EIO || result == -ENXIO;
+}
+
 static uint64_t read_attribute(const struct attribute *a, const struct batch *b, size_t idx)
 {
 	int64_t value = batch_result(b, idx);
@@ -185,6 +190,8 @@ static int take_attributes(struct dump *d, struct process *p, struct thread *t, 
 
 		if (!has_attribute(a, p, t))
 			continue;
+		if (batch_result(b, first) < 0 && !is_absent(batch_result(b, first)))
+			return kind_unread(d, p, t, batch_result(b, first), "attributes (prctl)");
 		value = read_attribute(a, b, first++);
 		if (value != a->usual)
 			ret = keep_attribute(d, t, a->which, value);

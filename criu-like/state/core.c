@@ -159,8 +159,7 @@ static int take_results(struct dump *d, struct process *p)
 		if (ret)
 			return ret;
 	}
-	mm_take(p, &p->inj.batch);
-	return 0;
+	return mm_take(d, p, &p->inj.batch);
 }
 
 int core_dump(struct dump *d, struct process *p)

@@ -38,12 +38,14 @@ static size_t count_bits(const uint8_t *bits, size_t len)
 	return nr;
 }
 
-/* All CPUs that are there; or thaw's own, as both were given them by a container, say. */
-static bool is_free(const uint8_t *cpus, size_t len)
+/* All CPUs that are there; or thaw's own, as both were given them by a container, say. Return: whether, or -errno */
+static int is_free(const uint8_t *cpus, size_t len)
 {
 	uint8_t own[CPUS_BYTES];
 	long own_len = syscall(SYS_sched_getaffinity, 0, sizeof(own), own);
 
+	if (own_len < 0)
+		return -errno;
 	return count_bits(cpus, len) >= (size_t)sysconf(_SC_NPROCESSORS_ONLN) ||
 	       ((size_t)own_len == len && memcmp(own, cpus, len) == 0);
 }
@@ -51,6 +53,7 @@ static bool is_free(const uint8_t *cpus, size_t len)
 static int take_cpus(struct dump *d, struct process *p, struct thread *t)
 {
 	uint8_t *cpus = arena_alloc(d->arena, CPUS_BYTES);
+	int is_usual;
 	long len;
 
 	if (!cpus)
@@ -58,8 +61,9 @@ static int take_cpus(struct dump *d, struct process *p, struct thread *t)
 	len = syscall(SYS_sched_getaffinity, t->tid, CPUS_BYTES, cpus);
 	if (len < 0)
 		return kind_unread(d, p, t, -errno, "CPU affinity");
-	if (is_free(cpus, (size_t)len))
-		return 0;
+	is_usual = is_free(cpus, (size_t)len);
+	if (is_usual)
+		return is_usual < 0 ? kind_unread(d, p, t, is_usual, "CPU affinity") : 0;
 	while (len > 1 && !cpus[len - 1])
 		len--;
 	t->extra->has_cpus = true;

@@ -287,7 +287,10 @@ int opener_setup(struct restore *r, const struct opened_file *f, uint32_t flags,
 
 /* socket_options.c */
 
-/** socket_number() - An option that is an int, getsockopt(2). Return: its value, 0 where the socket has none */
+/**
+ * socket_number() - An option that is an int, getsockopt(2). Return: its value, 0 where the socket has none, and 0 with
+ * a sentence that ends the stage if it cannot be read
+ */
 int socket_number(const struct seen *s, int level, int name);
 
 /** socket_netns() - Refuse a socket of another network namespace. @id: set to the namespace's id, 0: none. Return: 0,

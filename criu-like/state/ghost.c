@@ -291,7 +291,7 @@ bool ghost_has(const struct restore *r, uint32_t id)
 /* Make a new file of the kind at @path. Return: a descriptor, or -errno */
 static int make_at(const char *path, const GhostFileEntry *e)
 {
-	int fd;
+	int fd, err;
 
 	if (S_ISREG(e->mode))
 		fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -299,7 +299,12 @@ static int make_at(const char *path, const GhostFileEntry *e)
 		return -errno;
 	else
 		fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	if (fd >= 0)
+		return fd;
+	err = errno;
+	if (!S_ISREG(e->mode))
+		remove(path);
+	return -err;
 }
 
 /* The file at its old name, so that /proc shows that, or beside it if the name has been taken; and deleted again. */
@@ -316,10 +321,10 @@ static int make_deleted(struct restore *r, const RegFileEntry *reg, const GhostF
 	}
 	if (fd < 0)
 		return diag_fail(r->diag, -fd, "cannot make the deleted file %s again: %s", reg->name, strerror(-fd));
-	if (lchown(path, e->uid, e->gid) < 0 || chmod(path, e->mode & 07777) < 0 ||
-	    (S_ISDIR(e->mode) ? rmdir(path) : unlink(path)) < 0) {
+	if (lchown(path, e->uid, e->gid) < 0 || chmod(path, e->mode & 07777) < 0 || remove(path) < 0) {
 		int code = errno;
 
+		remove(path);
 		close(fd);
 		return diag_fail(r->diag, code, "cannot make the deleted file %s again: %s", reg->name, strerror(code));
 	}

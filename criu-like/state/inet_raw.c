@@ -15,14 +15,6 @@
 #endif
 #define FILTER_WORDS 8 /* of ICMPv6; ICMP has one */
 
-static int flag(const struct seen *s, int level, int name)
-{
-	int value = 0;
-	socklen_t len = sizeof(value);
-
-	return getsockopt(s->lfd, level, name, &value, &len) < 0 ? 0 : value;
-}
-
 /* The packets of ICMP that are filtered out. */
 static int filter_name(const InetSkEntry *e, int *level)
 {
@@ -60,13 +52,13 @@ int inet_raw_dump(struct seen *s, InetSkEntry *e)
 
 	if (!o)
 		return no_memory(s->d->diag);
-	if (!v4 && e->proto != IPPROTO_ICMPV6 && flag(s, IPPROTO_IPV6, IPV6_CHECKSUM) > 0)
+	if (!v4 && e->proto != IPPROTO_ICMPV6 && socket_number(s, IPPROTO_IPV6, IPV6_CHECKSUM) > 0)
 		return file_refuse(s, "a raw socket with IPV6_CHECKSUM", "close it before the dump");
 	ip_opts_raw_entry__init(o);
 	e->ip_opts->raw = o;
-	o->hdrincl = v4 ? flag(s, IPPROTO_IP, IP_HDRINCL) : flag(s, IPPROTO_IPV6, IPV6_HDRINCL);
+	o->hdrincl = v4 ? socket_number(s, IPPROTO_IP, IP_HDRINCL) : socket_number(s, IPPROTO_IPV6, IPV6_HDRINCL);
 	o->has_hdrincl = o->hdrincl;
-	o->nodefrag = v4 && flag(s, IPPROTO_IP, IP_NODEFRAG);
+	o->nodefrag = v4 && socket_number(s, IPPROTO_IP, IP_NODEFRAG);
 	o->has_nodefrag = o->nodefrag;
 	return dump_filter(s, e, o);
 }

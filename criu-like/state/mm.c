@@ -61,9 +61,15 @@ void mm_ask(struct process *p, struct batch *b)
 	p->brk_record = batch_call(b, 0, SYS_brk, 0);
 }
 
-void mm_take(struct process *p, const struct batch *b)
+int mm_take(struct dump *d, struct process *p, const struct batch *b)
 {
-	p->mm->mm_brk = (uint64_t)batch_result(b, p->brk_record);
+	int64_t brk = batch_result(b, p->brk_record);
+
+	if (brk < 0)
+		return diag_fail(d->diag, (int)-brk, "cannot read the end of the heap of process %d: %s", p->pid,
+				 strerror((int)-brk));
+	p->mm->mm_brk = (uint64_t)brk;
+	return 0;
 }
 
 int mm_tell(struct restore *r, struct process *p, struct batch *b)

@@ -13,8 +13,8 @@ int mm_dump(struct dump *d, struct process *p);
 /** mm_ask() - Append the call that tells the end of the heap */
 void mm_ask(struct process *p, struct batch *b);
 
-/** mm_take() - Take its result */
-void mm_take(struct process *p, const struct batch *b);
+/** mm_take() - Take its result. Return: 0, or -errno with a sentence */
+int mm_take(struct dump *d, struct process *p, const struct batch *b);
 
 /** mm_tell() - Append the call that sets them all (prctl(2), PR_SET_MM_MAP), after the VMAs. Return: 0, or -errno with
  * a sentence */

@@ -294,7 +294,9 @@ int socket_number(const struct seen *s, int level, int name)
 	int value = 0;
 	socklen_t len = sizeof(value);
 
-	getsockopt(s->lfd, level, name, &value, &len);
+	if (getsockopt(s->lfd, level, name, &value, &len) < 0 && errno != ENOPROTOOPT && errno != EOPNOTSUPP &&
+	    errno != EINVAL)
+		file_fail(s, errno, "getsockopt");
 	return value;
 }
 

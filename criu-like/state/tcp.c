@@ -284,6 +284,8 @@ static int dump_one(struct dump *d, struct tcp_seen *c)
 	return ret < 0 ? ret : dump_queues(d, c, &e);
 }
 
+#define RESUME_TRIES 3
+
 int tcp_dump(struct dump *d)
 {
 	struct tcp_table *t = d->files->tcp;
@@ -294,24 +296,34 @@ int tcp_dump(struct dump *d)
 	return ret;
 }
 
-/* The end of repair mode clears SO_REUSEADDR. */
+/* Tried again: a connection that is not let go hangs. The end of repair mode clears SO_REUSEADDR. */
+static int resume_one(const struct tcp_seen *c)
+{
+	int reuse = c->entry->opts && c->entry->opts->reuseaddr, ret = -EAGAIN;
+
+	for (int i = 0; ret && i < RESUME_TRIES; i++) {
+		ret = tcp_repair(c->fd, TCP_REPAIR_OFF);
+		if (!ret && setsockopt(c->fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse)) < 0)
+			ret = -errno;
+	}
+	return ret;
+}
+
 void tcp_resume(struct dump *d)
 {
 	struct tcp_table *t = d->files ? d->files->tcp : NULL;
+	int ret = t && t->locked ? -EAGAIN : 0;
 
 	if (!t)
 		return;
-	if (t->locked && net_lock_remove(t->table) < 0)
+	for (int i = 0; ret < 0 && i < RESUME_TRIES; i++)
+		ret = net_lock_remove(t->table);
+	if (ret < 0)
 		diag_warn(d->diag, "cannot remove the nftables table inet %s, which locks TCP connections", t->table);
 	for (struct tcp_seen *c = t->all; c; c = c->next) {
-		int reuse = c->entry->opts && c->entry->opts->reuseaddr;
-
-		if (!c->stopped)
-			continue;
-		if (tcp_repair(c->fd, TCP_REPAIR_OFF) < 0)
+		if (c->stopped && resume_one(c) < 0)
 			diag_warn(d->diag, "a TCP connection (descriptor %d of process %d) cannot be let go", c->number,
 				  c->pid);
-		setsockopt(c->fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
 	}
 }
 

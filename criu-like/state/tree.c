@@ -498,13 +498,14 @@ void tree_tell_death(struct restore *r, struct process *p, struct batch *b)
 	}
 	tree_tell_group(r, p, b);
 	snprintf(comm, sizeof(comm), "%s", p->threads[0].core->tc->comm);
-	batch_call(b, 0, SYS_prctl, PR_SET_NAME, batch_data(b, comm, sizeof(comm)));
+	batch_call(b, BATCH_MUST, SYS_prctl, PR_SET_NAME, batch_data(b, comm, sizeof(comm)));
 	if (WIFSIGNALED(status)) {
-		batch_call(b, 0, SYS_prlimit64, 0, RLIMIT_CORE, batch_data(b, &no_core, sizeof(no_core)));
-		batch_call(b, 0, SYS_rt_sigaction, (uint64_t)WTERMSIG(status),
-			   batch_data(b, &standard, sizeof(standard)), 0, 8);
-		batch_call(b, 0, SYS_kill, (uint64_t)p->pid, (uint64_t)WTERMSIG(status));
-		batch_call(b, 0, SYS_rt_sigprocmask, SIG_SETMASK, batch_data(b, &none, sizeof(none)), 0, 8);
+		batch_call(b, BATCH_MUST, SYS_prlimit64, 0, RLIMIT_CORE, batch_data(b, &no_core, sizeof(no_core)));
+		if (WTERMSIG(status) != SIGKILL) /* whose action cannot be set */
+			batch_call(b, BATCH_MUST, SYS_rt_sigaction, (uint64_t)WTERMSIG(status),
+				   batch_data(b, &standard, sizeof(standard)), 0, 8);
+		batch_call(b, BATCH_MUST, SYS_kill, (uint64_t)p->pid, (uint64_t)WTERMSIG(status));
+		batch_call(b, BATCH_MUST, SYS_rt_sigprocmask, SIG_SETMASK, batch_data(b, &none, sizeof(none)), 0, 8);
 	}
 	batch_call(b, BATCH_MUST, SYS_exit_group, (uint64_t)WEXITSTATUS(status));
 }

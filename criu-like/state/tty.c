@@ -68,7 +68,11 @@ static int get_flag(const struct seen *s, unsigned long request)
 {
 	int value = 0;
 
-	return ioctl(s->lfd, request, &value) == 0 && value;
+	if (ioctl(s->lfd, request, &value) < 0) {
+		file_fail(s, errno, "asking the terminal");
+		return 0;
+	}
+	return value != 0;
 }
 
 static int make_info(struct seen *s, enum tty_end end, unsigned index, TtyInfoEntry **out)
@@ -93,6 +97,8 @@ static int make_info(struct seen *s, enum tty_end end, unsigned index, TtyInfoEn
 	if (end == MASTER && ioctl(s->lfd, TIOCGSID, &sid) == 0 && ioctl(s->lfd, TIOCGPGRP, &pgrp) == 0) {
 		e->sid = (uint32_t)sid;
 		e->pgrp = (uint32_t)pgrp;
+	} else if (end == MASTER && errno != ENOTTY) { /* that is: no session has it */
+		return file_fail(s, errno, "asking for the terminal's session");
 	}
 	tty_pty_entry__init(pty);
 	pty->index = index;

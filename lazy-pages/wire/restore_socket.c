@@ -57,9 +57,16 @@ int restore_socket_listen(const char *work_dir, struct diag *diag)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	/* The mode that the socket has before bind() is the one that its file gets. */
 	if (fd < 0 || fchmod(fd, 0600) || setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) ||
-	    bind(fd, (struct sockaddr *)&addr, sizeof(addr)) || listen(fd, 16))
-		return diag_fail(diag, errno, "cannot listen on %s/%s: %s", work_dir, RESTORE_SOCKET_NAME,
+	    bind(fd, (struct sockaddr *)&addr, sizeof(addr)))
+		return diag_fail(diag, errno, "cannot make the socket %s/%s: %s", work_dir, RESTORE_SOCKET_NAME,
 				 strerror(errno));
+	if (listen(fd, 16)) {
+		int code = errno;
+
+		unlinkat(dir, RESTORE_SOCKET_NAME, 0);
+		return diag_fail(diag, code, "cannot listen on %s/%s: %s", work_dir, RESTORE_SOCKET_NAME,
+				 strerror(code));
+	}
 	unlinkat(dir, RESTORE_SOCKET_KIN, 0);
 	return TAKE_FD(fd);
 }
