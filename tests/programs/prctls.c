@@ -95,7 +95,7 @@ static void child(int ready)
 {
 	struct facts before, after;
 	pthread_t t;
-	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	int adopts = 0, fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 
 	test_check(fd >= 0 && write(fd, "321", 3) == 3);
 	close(fd);
@@ -107,6 +107,7 @@ static void child(int ready)
 	test_check(!prctl(PR_SET_NAME, "first ) (16 chars"));
 	test_check(!prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0));
 	test_check(!prctl(PR_SET_DUMPABLE, 0));
+	test_check(!prctl(PR_SET_CHILD_SUBREAPER, 1));
 	syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
 	syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0);
 	pthread_barrier_wait(&barrier);
@@ -118,6 +119,7 @@ static void child(int ready)
 	compare("leader", &before, &after);
 	pthread_barrier_wait(&barrier);
 	pthread_join(t, NULL);
+	test_check(!prctl(PR_GET_CHILD_SUBREAPER, &adopts) && adopts == 1);
 	_exit(0);
 }
 
