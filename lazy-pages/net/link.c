@@ -221,6 +221,15 @@ const char *link_peer(const struct link *l)
 	return l->peer;
 }
 
+/* Nothing went on for a second. Return: whether that is to be the end, with @why set */
+static bool give_up(struct link *l, ssize_t *why)
+{
+	int ret = l->interrupted ? l->interrupted(l->arg) : 0;
+
+	*why = ret ? ret : *why;
+	return ret != 0;
+}
+
 /* Send what is left of @msg. Return: bytes, or -errno */
 static ssize_t send_some(struct link *l, const struct msghdr *msg)
 {
@@ -237,9 +246,7 @@ int link_send(struct link *l, struct iovec *iov, size_t nr)
 	while (msg.msg_iovlen) {
 		ssize_t n = msg.msg_iov->iov_len ? send_some(l, &msg) : 0;
 
-		if (n == -EAGAIN && l->interrupted)
-			n = l->interrupted(l->arg) ?: -EINTR;
-		if (n == -EINTR || n == -EAGAIN)
+		if (n == -EINTR || (n == -EAGAIN && !give_up(l, &n)))
 			continue;
 		if (n < 0) {
 			l->broken = true;
@@ -272,9 +279,7 @@ int link_receive(struct link *l, void *buf, size_t len)
 	while (got < len) {
 		ssize_t n = receive_some(l, (char *)buf + got, len - got);
 
-		if (n == -EAGAIN && l->interrupted)
-			n = l->interrupted(l->arg) ?: -EINTR;
-		if (n == -EINTR)
+		if (n == -EINTR || (n == -EAGAIN && l->interrupted && !give_up(l, &n)))
 			continue;
 		if (n < 0)
 			return n == -EAGAIN ? -ETIMEDOUT : (int)n;

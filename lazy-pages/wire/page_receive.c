@@ -38,7 +38,8 @@ struct receiver {
 
 static int connection_broke(struct receiver *r, int error)
 {
-	return diag_fail(r->diag, -error, "the dump from %s broke off: %s; nothing of it was kept", link_peer(r->link),
+	return diag_fail(r->diag, error == -ENODATA ? ECONNRESET : -error,
+			 "the dump from %s broke off: %s; nothing of it was kept", link_peer(r->link),
 			 error == -ENODATA ? "the connection was closed" : strerror(-error));
 }
 
