@@ -306,7 +306,7 @@ int tracee_release(struct tracee *t)
 
 int tracee_release_stopped(struct tracee *t, int stop)
 {
-	int ret = give_back(t), sig = 0, status;
+	int ret = give_back(t), sig = 0, status = 0;
 
 	if (!ret && kill(t->tgid, SIGSTOP) < 0)
 		ret = -errno;

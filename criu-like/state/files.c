@@ -311,7 +311,7 @@ static int write_entries(struct dump *d, struct image_writer *w)
 {
 	const struct file_table *t = d->files;
 
-	for (size_t i = 0; i < 2 * t->nr; i++) {
+	for (size_t i = 0; t->nr && i < 2 * t->nr; i++) {
 		const FileEntry *e = t->files[i % t->nr]->entry;
 		int ret = has_peer(e) == (i >= t->nr) ? image_put(w, e) : 0;
 
