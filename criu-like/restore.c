@@ -11,6 +11,7 @@
  */
 #include "criu-like/restore.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -505,6 +506,26 @@ static pid_t born(struct restore *r, const struct thread *t)
 	return t->tid;
 }
 
+/*
+ * Threads are born attached. The end of their leader shows only when theirs have been seen, also of those that nobody
+ * has adopted yet, or that the images do not know.
+ */
+static void bury_threads(pid_t pid)
+{
+	_cleanup_closedir_ DIR *dir = NULL;
+	struct dirent *e;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir = opendir(path);
+	while (dir && (e = readdir(dir))) {
+		struct tracee t = { .tid = atoi(e->d_name) };
+
+		if (t.tid > 0 && t.tid != pid)
+			tracee_bury(&t);
+	}
+}
+
 static void kill_all(struct restore *r)
 {
 	for (size_t i = 0; i < r->tree.nr; i++) {
@@ -513,14 +534,20 @@ static void kill_all(struct restore *r)
 		if (pid)
 			kill(pid, SIGKILL);
 	}
-	for (size_t i = 0; i < r->tree.nr; i++)
-		for (size_t k = r->tree.procs[i]->nr_threads; k-- > 0;) {
-			struct thread *t = &r->tree.procs[i]->threads[k];
+	for (size_t i = 0; i < r->tree.nr; i++) {
+		struct process *p = r->tree.procs[i];
+		pid_t pid = born(r, &p->threads[0]);
+
+		if (pid)
+			bury_threads(pid);
+		for (size_t k = p->nr_threads; k-- > 0;) {
+			struct thread *t = &p->threads[k];
 
 			t->tracee.tid = born(r, t);
 			if (t->tracee.tid)
 				tracee_bury(&t->tracee);
 		}
+	}
 	pidns_kill(r);
 }
 

@@ -236,5 +236,8 @@ int lazy_server_run(const struct lazy_options *opt, struct diag *diag)
 
 int lazy_server_start(const struct lazy_options *opt, struct diag *diag)
 {
-	return start(opt, true, diag);
+	struct lazy_options own = *opt;
+
+	own.for_restore = true;
+	return start(&own, true, diag);
 }

@@ -17,6 +17,7 @@ struct lazy_options {
 	const char *work_dir;	/* where the socket, and relative pidfile and stats_file, are; NULL: images_dir */
 	const char *pidfile;	/* written when listening; NULL: none */
 	const char *stats_file; /* JSON, written at the end; NULL: none */
+	bool for_restore;	/* started by a restore, and of no use without it */
 	int status_fd;		/* gets one NUL byte when listening; -1: none */
 	bool daemon;		/* go to the background when listening */
 	unsigned workers;	/* fillers; 0: one a CPU, at most 8 */

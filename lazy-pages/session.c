@@ -297,9 +297,10 @@ int session_receive(struct server *s, unsigned place)
 		if (ret)
 			return session_fail(s, place, NULL, ret);
 	}
-	if (ret == -ENODATA && !ss->number) { /* somebody only looked whether we listen */
+	if (ret == -ENODATA && !ss->number) { /* somebody only looked whether we listen, or a restore failed early */
 		close_conn(s, ss);
 		ss->state = SESSION_UNUSED;
+		s->sh->nr_over += s->opt->for_restore;
 		return 0;
 	}
 	if (ret == -ENODATA && ss->finished) {

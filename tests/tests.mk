@@ -39,7 +39,13 @@ $(B)/faults/thaw-inside: $(B)/criu-like/thaw.o $(B)/tests/faults/inside.o $(B)/l
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(addprefix -Wl$(comma)--wrap=,$(WRAPPED)) -o $@ $^ $(PKG_LIBS)
 
-tests: $(B)/thaw $(FAULTS) $(UNIT) $(PROGRAMS) $(TOOLS) | test-deps
+# Changes images, for tests/fuzz/images.
+$(B)/fuzz/mutate: $(B)/tests/fuzz/mutate.o $(B)/libthaw.a
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+tests: $(B)/thaw $(FAULTS) $(UNIT) $(PROGRAMS) $(TOOLS) $(B)/fuzz/mutate | test-deps
 
 # The peer is for the tests that compare; they are skipped where it cannot be had.
 check: all tests
@@ -57,4 +63,4 @@ bench: all tests
 	@tests/bench/copies --build $(B)
 
 .PHONY: tests check demo bench
-.SECONDARY: $(UNIT:$(B)/unit/%=$(B)/tests/unit/%.o)
+.SECONDARY: $(B)/tests/fuzz/mutate.o $(UNIT:$(B)/unit/%=$(B)/tests/unit/%.o)
