@@ -277,7 +277,7 @@ static int hand_over(struct restore *r, struct process *p)
 
 static int stage_serve(struct restore *r)
 {
-	int ret = r->lazy_kin ? shmem_hand_over(r) : 0;
+	int ret = r->lazy_kin ? shmem_hand_over(r) ?: restore_socket_send_huge(r->lazy_conn) : 0;
 
 	for (size_t i = 0; r->opt->lazy && !ret && i < r->tree.nr; i++)
 		ret = hand_over(r, r->tree.procs[i]);

@@ -68,6 +68,7 @@ static int apply_fork(struct server *s, struct space *parent, int uffd)
 		.settled = parent->row->settled,
 		.session = parent->row->session,
 		.shares = parent->row->shares,
+		.huge = parent->row->huge,
 	};
 	ret = space_fork(&sp, parent, row, s->diag);
 	if (ret)

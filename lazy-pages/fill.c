@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/util.h"
+#include "lazy-pages/huge.h"
 
 #ifndef UFFDIO_POISON
 struct uffdio_poison {
@@ -29,6 +30,7 @@ int filler_init(struct filler *f, struct diag *diag, const uint32_t *pause)
 
 void filler_free(struct filler *f)
 {
+	free(f->huge);
 	free(f->buf);
 }
 
@@ -77,6 +79,8 @@ int fill_zero(struct space *sp, uint64_t addr)
 		return -EAGAIN;
 	if (errno == ESRCH)
 		return -ESRCH;
+	if (errno == EINVAL && sp->row->huge) /* the kernel has no huge page of zeroes to give */
+		return huge_zero(sp, addr);
 	fill_wake(sp, PAGE_DOWN(addr), PAGE_SIZE); /* EEXIST, or ENOENT: let the toucher find out */
 	return 0;
 }
@@ -107,8 +111,12 @@ int fill_poison_rest(const struct space *sp)
 	struct piece p;
 	int ret = 0;
 
-	for (uint64_t at = 0; !ret && space_next(sp, at, UINT64_MAX, &p); at = p.dst + p.nr * PAGE_SIZE)
-		ret = fill_poison(sp->row->uffd, p.dst, p.nr * PAGE_SIZE);
+	for (uint64_t at = 0; !ret && space_next(sp, at, UINT64_MAX, &p);) {
+		uint64_t unit = huge_is(sp, &p) ? HUGE_PAGE : PAGE_SIZE, start = p.dst & ~(unit - 1);
+
+		at = (p.dst + p.nr * PAGE_SIZE + unit - 1) & ~(unit - 1);
+		ret = fill_poison(sp->row->uffd, start, at - start);
+	}
 	return ret == -ESRCH ? 0 : ret;
 }
 
@@ -146,17 +154,27 @@ static int fill_bad_shared(struct filler *f, struct space *sp, const struct piec
 	return 0;
 }
 
-static int fill_bad_private(struct filler *f, struct space *sp, const struct piece *p, int error, const char *why)
+int fill_forbid(struct space *sp, uint64_t addr, uint64_t len, const char **then)
 {
-	int ret = fill_poison(sp->row->uffd, p->dst, PAGE_SIZE);
-	const char *then = "it gets SIGBUS when it touches it";
+	int ret = fill_poison(sp->row->uffd, addr, len);
 
+	*then = "it gets SIGBUS when it touches it";
 	if (ret == -EAGAIN || ret == -ESRCH)
 		return ret;
 	if (ret && sp->row->pidfd >= 0 && !syscall(SYS_pidfd_send_signal, sp->row->pidfd, SIGKILL, NULL, 0))
-		then = "it was killed, because the page cannot be poisoned";
+		*then = "it was killed, because the page cannot be poisoned";
 	else if (ret)
-		then = "it could neither be poisoned nor the process be killed";
+		*then = "it could neither be poisoned nor the process be killed";
+	return 0;
+}
+
+static int fill_bad_private(struct filler *f, struct space *sp, const struct piece *p, int error, const char *why)
+{
+	const char *then;
+	int ret = fill_forbid(sp, p->dst, PAGE_SIZE, &then);
+
+	if (ret)
+		return ret;
 	if (space_mark(sp, p->run->index + p->skip, 1, &sp->stats->poisoned))
 		diag_fail(f->diag, -error, "process %d: the page for 0x%lx cannot be had: %s; %s", sp->row->pid, p->dst,
 			  why, then);
@@ -241,6 +259,10 @@ int fill_piece(struct filler *f, struct space *sp, struct piece *p, uint32_t ope
 			break;
 		if (f->pause && __atomic_load_n(f->pause, __ATOMIC_RELAXED))
 			return -ECANCELED;
+		if (huge_is(sp, p)) {
+			ret = huge_fill(f, sp, p, opening, gated, lane);
+			continue;
+		}
 		want = space_missing(sp, p->run->index + p->skip, MIN(p->nr, step));
 		diag_init(&own, -1, DIAG_ERROR);
 		data = p->data;

@@ -9,7 +9,8 @@
 
 /* What a filling thread has of its own. */
 struct filler {
-	void *buf; /* for sources that decode; FILL_STEP pages */
+	void *huge; /* a huge page being put together, NULL: none has been yet */
+	void *buf;  /* for sources that decode; FILL_STEP pages */
 	struct diag *diag;
 	const uint32_t *pause; /* non-zero: stop after the step under way; NULL: never */
 };
@@ -81,6 +82,14 @@ bool fill_memory_gone(const struct space *sp);
  * -errno
  */
 int fill_poison_rest(const struct space *sp);
+
+/**
+ * fill_forbid() - Make a touch of these pages fail, or kill the process where that cannot be
+ * @then: set to what comes of it, in words
+ *
+ * Return: 0, -EAGAIN or -ESRCH
+ */
+int fill_forbid(struct space *sp, uint64_t addr, uint64_t len, const char **then);
 
 /** fill_poison() - Make a touch of these pages fail. Return: 0, or -errno */
 int fill_poison(int uffd, uint64_t addr, uint64_t len);

@@ -15,6 +15,7 @@
 
 #include "common/util.h"
 #include "lazy-pages/guardian.h"
+#include "lazy-pages/huge.h"
 #include "lazy-pages/objects.h"
 #include "lazy-pages/reorder.h"
 #include "lazy-pages/stats.h"
@@ -177,6 +178,8 @@ static int fill_fault(struct server *s, struct space *sp, uint64_t addr, uint64_
 	if (ret != -ENOENT)
 		return ret;
 	ret = space_around(sp, addr, sp->window, &p);
+	if (ret == -ENOENT && huge_around(sp, addr, &p))
+		ret = 1;
 	if (ret == -ENOENT) {
 		ret = objects_unknown(s, sp, addr);
 		return ret ? MIN(ret, 0) : fill_zero(sp, addr) ?: events_touched(s, sp, addr);

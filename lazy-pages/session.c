@@ -12,6 +12,7 @@
 
 #include "common/cleanup.h"
 #include "common/util.h"
+#include "lazy-pages/huge.h"
 #include "lazy-pages/objects.h"
 #include "lazy-pages/serve.h"
 #include "lazy-pages/stats.h"
@@ -215,9 +216,12 @@ static int take_process(struct server *s, unsigned place, pid_t pid, int uffd, p
 		close(uffd);
 		return diag_fail(s->diag, EMFILE, "more than %d processes", SHARED_MAX_SPACES);
 	}
-	*row = (struct shared_row){
-		.uffd = uffd, .pidfd = -1, .memfd = -1, .image_pid = pid, .session = (int32_t)place
-	};
+	*row = (struct shared_row){ .uffd = uffd,
+				    .pidfd = -1,
+				    .memfd = -1,
+				    .image_pid = pid,
+				    .session = (int32_t)place,
+				    .huge = (int32_t)ss->huge };
 	row->pid = pid_here(pid, sender);
 	row->pidfd = (int)syscall(SYS_pidfd_open, row->pid, 0);
 	if (row->pidfd < 0)
@@ -233,6 +237,9 @@ static int take_process(struct server *s, unsigned place, pid_t pid, int uffd, p
 	ss->processes++;
 	diag_info(s->diag, "restore %u: process %d: uffd %d lacks %lu pages", ss->number, row->pid, uffd,
 		  space_remaining(sp));
+	ret = huge_anchor(&s->filler, sp);
+	if (ret)
+		return diag_fail(s->diag, -ret, "cannot fill huge pages of process %d: %s", row->pid, strerror(-ret));
 	ret = serve_add_space(s, sp);
 	/* CRIU's processes hand themselves over, and register their memory after that; Thaw's has been. */
 	if (!ret && s->replays[row - s->sh->rows])
@@ -270,6 +277,8 @@ static int take_word(struct server *s, unsigned place, int word, pid_t pid, int 
 
 	if (!ret && word == RESTORE_PROCESS)
 		ret = take_process(s, place, pid, fd, ss->rx.sender);
+	if (!ret && word == RESTORE_HUGE_PAGES)
+		ss->huge = 1;
 	if (!ret && word == RESTORE_OBJECT)
 		ret = objects_take(s, place, ss->rx.number, fd);
 	if (!ret && word == RESTORE_DONE)

@@ -33,6 +33,7 @@ struct shared_row {
 	int32_t settled;   /* its memory is registered: ENOENT means gone */
 	int32_t session;   /* whose it is: index in shared->sessions */
 	int32_t shares;	   /* enum shared_shares */
+	int32_t huge;	   /* its huge pages are missing too */
 	int32_t object;	   /* 1: this is no process but an object of shared memory; see objects.c */
 	int32_t object_fd;
 	int32_t hold_fd; /* descriptors of the server's own memory, as uffd is: -1, or to be closed by a successor */
@@ -84,6 +85,7 @@ struct shared_session {
 	uint32_t processes; /* received so far */
 	uint32_t finished;  /* the restore is through */
 	uint32_t failed;    /* its processes have been killed */
+	uint32_t huge;	    /* huge pages are registered too */
 	struct restore_receiver rx;
 	struct shared_stats stats;
 };

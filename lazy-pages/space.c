@@ -96,6 +96,33 @@ static struct space *space_create(struct shared_row *row, struct shared_stats *s
 	return sp;
 }
 
+/* Pages [@start, @end) of a run are missing. */
+static int space_lack(struct space *sp, const struct page_run *run, uint64_t start, uint64_t end, uint64_t *missing)
+{
+	uint64_t first = run->index + (start - run->vaddr) / PAGE_SIZE, nr = (end - start) / PAGE_SIZE;
+	int ret = ivmap_set(&sp->map, start, end, start);
+
+	for (uint64_t p = first; !ret && p < first + nr; p++)
+		sp->there[p / 64] &= ~(1ULL << (p % 64));
+	*missing += nr;
+	return ret;
+}
+
+/* The format does not mark huge pages as lazy. */
+static int space_lack_huge(struct space *sp, const struct page_run *run, uint64_t *missing)
+{
+	uint64_t run_end = run->vaddr + run->nr_pages * PAGE_SIZE;
+	int ret = 0;
+
+	for (size_t i = 0; !ret && run->flags & PE_PRESENT && i < sp->src->nr_huge; i++) {
+		uint64_t start = MAX(run->vaddr, sp->src->huge[i].start), end = MIN(run_end, sp->src->huge[i].end);
+
+		if (start < end)
+			ret = space_lack(sp, run, start, end, missing);
+	}
+	return ret;
+}
+
 /* The runs that are not missing (restored before the start) count as there; only lazy ones get an interval. */
 static int space_fill_map(struct space *sp, struct diag *diag)
 {
@@ -104,27 +131,28 @@ static int space_fill_map(struct space *sp, struct diag *diag)
 	memset(sp->there, 0xff, (sp->mem->nr_pages + 63) / 64 * 8);
 	for (size_t i = 0; i < sp->src->map.nr; i++) {
 		const struct page_run *run = &sp->src->map.runs[i];
-		uint64_t end = run->vaddr + run->nr_pages * PAGE_SIZE;
+		int ret = 0;
 
-		if (!(run->flags & PE_LAZY))
+		if (!(run->flags & PE_LAZY) && !sp->row->huge)
 			continue;
-		if (run->flags & PE_PARENT)
+		if (run->flags & PE_LAZY && run->flags & PE_PARENT)
 			return diag_fail(diag, ENOTSUP,
 					 "the pages of process %d at 0x%lx are in parent images, which the lazy-pages "
 					 "server cannot read; restore without --lazy-pages",
 					 sp->row->image_pid, run->vaddr);
-		if (!(run->flags & PE_PRESENT))
+		if (run->flags & PE_LAZY && !(run->flags & PE_PRESENT))
 			return diag_fail(
 				diag, ENOTSUP,
 				"the pages of process %d at 0x%lx are not in these images: the dump kept them to "
 				"serve them; use --page-server with its address and port",
 				sp->row->image_pid, run->vaddr);
-		if (ivmap_set(&sp->map, run->vaddr, end, run->vaddr))
+		if (run->flags & PE_LAZY)
+			ret = space_lack(sp, run, run->vaddr, run->vaddr + run->nr_pages * PAGE_SIZE, &missing);
+		else
+			ret = space_lack_huge(sp, run, &missing);
+		if (ret)
 			return diag_fail(diag, EPROTO, "the pagemap of process %d has too many runs",
 					 sp->row->image_pid);
-		for (uint64_t p = run->index; p < run->index + run->nr_pages; p++)
-			sp->there[p / 64] &= ~(1ULL << (p % 64));
-		missing += run->nr_pages;
 	}
 	sp->mem->remaining = missing;
 	return 0;

@@ -311,7 +311,7 @@ static int add_run(struct filler *f, const struct page_run *run, bool lazy)
 	while (at < end) {
 		size_t i = vma_find(mm, at);
 		uint64_t to;
-		bool now;
+		bool now, huge;
 		int ret;
 
 		if (i == mm->n_vmas || mm->vmas[i]->start > at)
@@ -319,7 +319,8 @@ static int add_run(struct filler *f, const struct page_run *run, bool lazy)
 					 f->p->pid, (unsigned long long)at);
 		to = MIN(end, mm->vmas[i]->end);
 		now = f->r->own_server && is_text(mm, at, &to) && run->flags & PE_PRESENT;
-		if (lazy && !now && run->flags & PE_LAZY && uffd_covers(f->p, i))
+		huge = mm->vmas[i]->flags & MAP_HUGETLB && run->flags & PE_PRESENT;
+		if (lazy && !now && (run->flags & PE_LAZY || huge) && uffd_covers(f->p, i))
 			ret = 0;
 		else if (!(run->flags & PE_PRESENT))
 			ret = diag_fail(f->r->diag, EOPNOTSUPP,

@@ -20,6 +20,7 @@
 #include "common/util.h"
 #include "criu-like/state/shmem.h"
 #include "criu-like/state/vma.h"
+#include "images/huge.h"
 
 #ifndef UFFD_FEATURE_POISON
 #define UFFD_FEATURE_POISON (1 << 14)
@@ -74,7 +75,8 @@ static int choose_areas(struct restore *r, struct process *p, bool lazy)
 		if (!(run->flags & (PE_PRESENT | PE_LAZY)))
 			continue;
 		for (size_t k = vma_find(p->mm, run->vaddr); k < p->mm->n_vmas && p->mm->vmas[k]->start < end; k++)
-			p->covered[k] = vma_can_be_lazy(p->mm->vmas[k]);
+			p->covered[k] = vma_can_be_lazy(p->mm->vmas[k]) ||
+					(lazy && r->lazy_kin && huge_can_be_lazy(p->mm->vmas[k]));
 	}
 	for (size_t k = 0; lazy && k < p->mm->n_vmas; k++)
 		p->covered[k] |= shmem_is_lazy(r, p->mm->vmas[k]);

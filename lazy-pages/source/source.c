@@ -4,11 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "images/proto/all.h"
-
-/* In vma_entry.status. */
-#define VMA_VSYSCALL (1u << 2) /* the kernel's, at the very end of the address space */
-#define VMA_ANON_PRIVATE (1u << 9)
+#include "images/huge.h"
 
 int source_read_areas(struct source *src, struct image_dir *dir, pid_t pid, struct diag *diag)
 {
@@ -21,14 +17,17 @@ int source_read_areas(struct source *src, struct image_dir *dir, pid_t pid, stru
 	if (ret)
 		return ret;
 	src->areas = calloc(mm->n_vmas + 1, sizeof(*src->areas));
-	for (size_t i = 0; src->areas && i < mm->n_vmas; i++) {
+	src->huge = calloc(mm->n_vmas + 1, sizeof(*src->huge));
+	for (size_t i = 0; src->areas && src->huge && i < mm->n_vmas; i++) {
 		const VmaEntry *v = mm->vmas[i];
 
 		if (v->status & VMA_ANON_PRIVATE && !(v->status & VMA_VSYSCALL) && v->start < v->end)
 			src->areas[src->nr_areas++] = (struct source_area){ v->start, v->end };
+		if (huge_can_be_lazy(v) && v->start < v->end)
+			src->huge[src->nr_huge++] = (struct source_area){ v->start, v->end };
 	}
 	image_free(mm);
-	return src->areas ? 0 : diag_fail(diag, ENOMEM, "out of memory for the areas of process %d", pid);
+	return src->areas && src->huge ? 0 : diag_fail(diag, ENOMEM, "out of memory for the areas of process %d", pid);
 }
 
 void source_put(struct source *src)
@@ -36,5 +35,6 @@ void source_put(struct source *src)
 	if (!src || --src->refs)
 		return;
 	free(src->areas);
+	free(src->huge);
 	src->ops->close(src);
 }

@@ -36,6 +36,8 @@ struct source {
 	struct pagemap map;
 	struct source_area *areas; /* private anonymous memory: what the restore may have registered */
 	size_t nr_areas;
+	struct source_area *huge; /* those of huge pages that can be lazy */
+	size_t nr_huge;
 	unsigned refs; /* spaces that use it; the owner thread's */
 };
 

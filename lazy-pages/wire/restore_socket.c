@@ -190,6 +190,8 @@ int restore_socket_receive(int conn, struct restore_receiver *rx, pid_t *pid, in
 	*pid = (pid_t)word;
 	if (word == RESTORE_FINISHED)
 		return RESTORE_DONE;
+	if (word == RESTORE_HUGE)
+		return RESTORE_HUGE_PAGES;
 	if ((int32_t)word < 0) {
 		*pid = -(int32_t)word;
 		return RESTORE_ZOMBIE;
@@ -273,6 +275,11 @@ int restore_socket_send(int conn, pid_t pid, pid_t outside, int uffd)
 	if (outside != pid)
 		put_control(&msg, next, SCM_CREDENTIALS, &cred, sizeof(cred));
 	return sendmsg(conn, &msg, MSG_NOSIGNAL) == 1 ? 0 : -errno;
+}
+
+int restore_socket_send_huge(int conn)
+{
+	return send_word(conn, RESTORE_HUGE);
 }
 
 int restore_socket_send_object(int conn, uint64_t number, int fd)

@@ -22,6 +22,8 @@
  *	for each object of shared memory that the server shall fill: u32 0x54534d4f, then the object's u64 number in
  *	the images, which carries a descriptor of it. The areas that map it are registered, in all processes.
  *
+ *	if private memory of huge pages is registered in all processes: u32 0x54485547.
+ *
  * The server says nothing. Whoever opened the userfaultfd has done UFFDIO_API on it, with the FORK, REMAP, REMOVE and
  * UNMAP events. CRIU's server wants exactly one message for each entry of pstree.img; Thaw's takes what comes.
  */
@@ -30,6 +32,7 @@
 #define RESTORE_SOCKET_KIN "lazy-pages.thaw"
 #define RESTORE_FINISHED 0x52535446u
 #define RESTORE_SHARED 0x54534d4fu /* no process has such a number */
+#define RESTORE_HUGE 0x54485547u   /* nor this */
 
 /**
  * restore_socket_listen() - Make the server's socket, mode 0600
@@ -65,7 +68,7 @@ int restore_socket_check(int conn);
 /** restore_socket_came_from() - Is @conn a connection that was accepted from @fd? */
 bool restore_socket_came_from(int conn, int fd);
 
-enum restore_word { RESTORE_NONE, RESTORE_PROCESS, RESTORE_ZOMBIE, RESTORE_OBJECT, RESTORE_DONE };
+enum restore_word { RESTORE_NONE, RESTORE_PROCESS, RESTORE_ZOMBIE, RESTORE_OBJECT, RESTORE_HUGE_PAGES, RESTORE_DONE };
 
 /*
  * What has been received of a message; all zero between two messages. When it lies in shared memory, somebody else can
@@ -102,6 +105,9 @@ int restore_socket_connect(const char *work_dir, struct diag *diag);
 
 /** restore_socket_connect_kin() - As above, but only to a server of Thaw's, which takes shared memory too */
 int restore_socket_connect_kin(const char *work_dir, struct diag *diag);
+
+/** restore_socket_send_huge() - Say that huge pages are registered too. Return: 0, or -errno */
+int restore_socket_send_huge(int conn);
 
 /** restore_socket_send_object() - Hand over an object of shared memory (the caller keeps its own descriptor). Return:
  * 0, or -errno */

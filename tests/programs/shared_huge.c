@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* modes: plain eager lazy twice user */
+/* needs: hugepages */
 /* Shared anonymous memory of huge pages, as PostgreSQL takes it where there are some: two processes see one memory. */
 #include <sys/mman.h>
 #include <sys/wait.h>
