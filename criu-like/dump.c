@@ -121,9 +121,13 @@ static int stage_check(struct dump *d)
 	return ret;
 }
 
+/* Nothing of this is needed for a pre-dump: memory is read from outside. */
 static int stage_ask(struct dump *d)
 {
 	int ret = 0;
+
+	if (d->opt->pre_dump)
+		return 0;
 
 	for (size_t i = 0; !ret && i < d->tree.nr; i++) {
 		if (!d->tree.procs[i]->zombie)
@@ -152,7 +156,10 @@ static int stage_memory(struct dump *d)
 
 static int stage_write(struct dump *d)
 {
-	int ret = files_write(d);
+	int ret = d->opt->pre_dump ? 0 : files_write(d);
+
+	if (d->opt->pre_dump)
+		return tree_write_inventory(d);
 
 	if (!ret)
 		ret = sysv_write(d);
@@ -276,6 +283,8 @@ int dump_run(const struct dump_options *opt, struct diag *diag)
 	ret = image_dir_create(opt->images_dir, &d.dir, diag);
 	if (!ret)
 		ret = image_dir_begin_run(d.dir, diag);
+	if (!ret && opt->prev_images_dir)
+		ret = image_dir_set_parent(d.dir, opt->prev_images_dir, &d.prev_dir, diag);
 	if (!ret) {
 		ret = RUN_STAGES(&d, stages, dump_interrupted);
 		if (!ret)
@@ -285,7 +294,7 @@ int dump_run(const struct dump_options *opt, struct diag *diag)
 		if (!ret && opt->lazy)
 			ret = serve(&d);
 		if (ret || opt->leave_running || opt->leave_stopped)
-			files_dump_resume(&d, ret != 0);
+			files_dump_resume(&d, ret != 0 || opt->pre_dump);
 		ret = release(&d, !ret) ?: ret;
 		if (!ret && opt->display_stats)
 			display_stats(&d);
@@ -296,6 +305,7 @@ int dump_run(const struct dump_options *opt, struct diag *diag)
 	shmem_dump_free(&d);
 	sysv_dump_free(&d);
 	tree_free(&d.tree);
+	image_dir_close(d.prev_dir);
 	image_dir_close(d.dir);
 	arena_free(d.arena);
 	return ret;

@@ -117,7 +117,9 @@ void tree_free(struct tree *tree);
 struct dump_options {
 	pid_t pid;
 	const char *images_dir;
-	const char *page_store; /* "raw" or "files" */
+	const char *page_store;	     /* "raw" or "files" */
+	const char *prev_images_dir; /* earlier images, seen from images_dir, whose pages need not be written again */
+	bool pre_dump;		     /* memory only, for a dump to go on from */
 	bool leave_running, leave_stopped;
 	bool shell_job;
 	bool tcp_established, tcp_close, skip_in_flight;
@@ -141,7 +143,7 @@ struct memory_dump;
 struct dump {
 	const struct dump_options *opt;
 	struct diag *diag;
-	struct image_dir *dir;
+	struct image_dir *dir, *prev_dir; /* prev_dir: NULL if there are no earlier images */
 	struct tree tree;
 	uint64_t deadline_us;	    /* now_us() when --timeout is over, 0: never */
 	uint64_t start_us;	    /* now_us() at the start of the freeze */

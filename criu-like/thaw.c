@@ -11,6 +11,7 @@ static const struct command {
 	const char *help;
 } commands[] = {
 	{ "dump", cmd_dump, "freeze a tree of processes into images" },
+	{ "pre-dump", cmd_dump, "copy the memory of a running tree, for a dump to go on from" },
 	{ "restore", cmd_restore, "bring a tree back from images" },
 	{ "lazy-pages", cmd_lazy_pages, "serve the memory of a lazy restore" },
 	{ "page-server", cmd_page_server, "receive a dump's memory over the network, or serve it" },

@@ -30,6 +30,8 @@
 #include "images/proto/all.h"
 
 #define TEMP_PREFIX ".thaw-tmp."
+#define PARENT_LINK "parent"
+#define CHAIN_MAX 1000
 #define NEWEST_VERSION 2 /* of inventory_entry.img_version: 1 is the format without a first magic number */
 
 struct temp {
@@ -42,6 +44,7 @@ struct image_dir {
 	char *path;
 	bool writing;
 	bool trust_pages;
+	unsigned depth;	      /* in a chain: so many directories were begun with */
 	char *run_id;	      /* NULL: none */
 	pthread_mutex_t lock; /* of what follows */
 	struct temp *temps;
@@ -120,6 +123,45 @@ int image_dir_open(const char *path, struct image_dir **out, struct diag *diag)
 	else
 		*out = dir;
 	return ret;
+}
+
+/* The images in @name, as seen from @dir, which go before those of @dir. */
+static int open_before(struct image_dir *dir, const char *name, struct image_dir **out, struct diag *diag)
+{
+	_cleanup_free_ char *path = NULL;
+	struct image_dir *parent;
+	int ret;
+
+	if (faccessat(dir->fd, name, F_OK, 0))
+		return diag_fail(diag, EPROTO,
+				 "pages are in the parent images, and there is no parent: %s/" PARENT_LINK
+				 ": %s; copy all "
+				 "directories of the chain",
+				 dir->path, strerror(errno));
+	if (dir->depth == CHAIN_MAX)
+		return diag_fail(diag, EPROTO, "%s: a chain of more than %d parents; it leads in a circle?", dir->path,
+				 CHAIN_MAX);
+	if (asprintf(&path, "%s%s%s", name[0] == '/' ? "" : dir->path, name[0] == '/' ? "" : "/", name) < 0) {
+		path = NULL;
+		return diag_fail(diag, ENOMEM, "out of memory");
+	}
+	ret = dir_new(path, false, &parent, diag);
+	if (ret)
+		return ret;
+	parent->depth = dir->depth + 1;
+	parent->trust_pages = dir->trust_pages;
+	if (image_exists(parent, IMG_INVENTORY, 0)) /* a pre-dump need not have one */
+		ret = check_inventory(parent, diag);
+	if (ret)
+		image_dir_close(parent);
+	else
+		*out = parent;
+	return ret;
+}
+
+int image_dir_open_parent(struct image_dir *dir, struct image_dir **out, struct diag *diag)
+{
+	return open_before(dir, PARENT_LINK, out, diag);
 }
 
 /* Remove a file, or a directory that holds only files. */
@@ -343,6 +385,30 @@ static int check_finished(const struct image_dir *dir, struct diag *diag)
 			return diag_fail(diag, EINVAL, "cannot commit %s: %s is not finished", dir->path,
 					 dir->temps[i].name);
 	return 0;
+}
+
+int image_dir_set_parent(struct image_dir *dir, const char *prev, struct image_dir **out, struct diag *diag)
+{
+	char tmp[IMAGE_NAME_MAX + 16];
+	struct stat here, there;
+	int ret;
+
+	if (fstatat(dir->fd, prev, &there, 0) || fstat(dir->fd, &here))
+		return diag_fail(diag, errno, "cannot open the earlier images %s, seen from %s: %s", prev, dir->path,
+				 strerror(errno));
+	if (here.st_dev == there.st_dev && here.st_ino == there.st_ino)
+		return diag_fail(diag, EINVAL, "%s cannot be its own parent: give another directory than -D", prev);
+	ret = add_temp(dir, PARENT_LINK, diag);
+	if (ret)
+		return ret;
+	temp_name(PARENT_LINK, tmp);
+	if (symlinkat(prev, dir->fd, tmp)) {
+		ret = diag_fail(diag, errno, "cannot make the link %s/" PARENT_LINK ": %s", dir->path, strerror(errno));
+		drop_temp(dir, PARENT_LINK);
+		return ret;
+	}
+	find_temp(dir, PARENT_LINK)->finished = true;
+	return open_before(dir, prev, out, diag);
 }
 
 int image_dir_commit(struct image_dir *dir, struct diag *diag)

@@ -71,6 +71,17 @@ struct image_reader;
  */
 int image_dir_open(const char *path, struct image_dir **out, struct diag *diag);
 
+/** image_dir_open_parent() - Open the images that @dir goes on from (link "parent"). Return: as image_dir_open() */
+int image_dir_open_parent(struct image_dir *dir, struct image_dir **out, struct diag *diag);
+
+/**
+ * image_dir_set_parent() - Write images that go on from those in @prev, a directory as seen from @dir
+ * @out: set to them, for image_dir_close()
+ *
+ * Return: 0, or -errno with a sentence
+ */
+int image_dir_set_parent(struct image_dir *dir, const char *prev, struct image_dir **out, struct diag *diag);
+
 /**
  * image_dir_create() - Open a directory to write images into (it must exist)
  *

@@ -250,7 +250,7 @@ static void put_label(struct picture *p, const VmaEntry *v)
 static int load_pages(struct picture *p, enum image_kind kind, uint64_t id, uint64_t shift, struct layers *out)
 {
 	struct pagemap map;
-	int ret = image_exists(p->dir, kind, id) ? pagemap_read(p->dir, kind, id, &map, p->diag) : -ENOENT;
+	int ret = image_exists(p->dir, kind, id) ? pagemap_read_whole(p->dir, kind, id, &map, p->diag) : -ENOENT;
 
 	if (ret)
 		return ret == -ENOENT ? 0 : ret;

@@ -6,6 +6,7 @@
 #include "common/cleanup.h"
 #include "common/util.h"
 #include "images/codec.h"
+#include "images/store.h"
 #include "images/pagestore.h"
 #include "images/proto/all.h"
 
@@ -13,7 +14,7 @@
  * Add a run as it is. The array's room follows from the number of runs: 16, and the next power of two from there,
  * so that a pagemap that was read can be appended to as well.
  */
-static int push_run(struct pagemap *map, struct page_run run)
+int pagemap_push(struct pagemap *map, struct page_run run)
 {
 	size_t nr = map->nr;
 
@@ -43,7 +44,7 @@ int pagemap_append(struct pagemap *map, uint64_t vaddr, uint64_t nr_pages, uint3
 			map->nr_present += nr_pages;
 		return 0;
 	}
-	return push_run(map, (struct page_run){ .vaddr = vaddr, .nr_pages = nr_pages, .flags = flags });
+	return pagemap_push(map, (struct page_run){ .vaddr = vaddr, .nr_pages = nr_pages, .flags = flags });
 }
 
 /*
@@ -94,7 +95,7 @@ static int read_runs(struct image_reader *r, const char *name, uint64_t limit, s
 					 name, map->nr + 1, (unsigned long long)run.vaddr,
 					 (unsigned long long)run.nr_pages, run.flags, fault);
 		end = run.vaddr + run.nr_pages * PAGE_SIZE;
-		ret = push_run(map, run);
+		ret = pagemap_push(map, run);
 		if (ret)
 			return diag_fail(diag, ENOMEM, "out of memory for the runs of %s", name);
 	}
@@ -211,5 +212,12 @@ const struct page_run *pagemap_find_page(const struct pagemap *map, uint64_t ind
 void pagemap_free(struct pagemap *map)
 {
 	free(map->runs);
+	if (map->own)
+		pagemap_free(map->own);
+	if (map->parent)
+		pagemap_free(map->parent);
+	free(map->own);
+	free(map->parent);
+	image_dir_close(map->parent_dir);
 	*map = (struct pagemap){ 0 };
 }

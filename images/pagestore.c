@@ -143,10 +143,13 @@ static int open_sums(struct page_store *s, struct image_dir *dir, struct diag *d
 int page_store_open(struct image_dir *dir, const struct pagemap *map, struct page_store **out, struct diag *diag)
 {
 	char name[IMAGE_NAME_MAX];
-	const struct store_type *type = find_store(dir, map, name);
+	const struct store_type *type;
 	struct page_store *s;
 	int ret;
 
+	if (map->parent)
+		return page_store_open_chain(dir, map, out, diag);
+	type = find_store(dir, map, name);
 	if (!type && map->nr_present)
 		return diag_fail(diag, ENOENT,
 				 "%s has no pages-%u.img (or %s): the pages of the processes are missing; get "

@@ -14,9 +14,9 @@
  * kept. A *pagemap* says which pages of an address space are in the images, as runs; a *page store* holds their bytes.
  *
  * Stores: "raw" (pages-N.img as CRIU lays it out: the pages of all runs with PE_PRESENT, in order, nothing between) and
- * "files" (a directory pages-N.d, a gzip file for each page, named by its address in hexadecimal). Later ones
- * (compressed blocks, deduplicated, parents) fit behind the same calls. Beside a store is a file with a checksum for
- * each page, images/sums.h; a page is checked when it is loaded.
+ * "files" (a directory pages-N.d, a gzip file for each page, named by its address in hexadecimal); and the chain of a
+ * directory with its parents. Later ones (compressed blocks, deduplicated) fit behind the same calls. Beside a store is
+ * a file with a checksum for each page, images/sums.h; a page is checked when it is loaded.
  */
 
 /* Flags of a pagemap entry, as in the format. */
@@ -34,6 +34,9 @@ struct page_run {
 	uint64_t nr_pages; /* pages of 4096 bytes */
 	uint64_t index;	   /* number, in the store, of the first page: runs before it hold that many present pages */
 	uint32_t flags;	   /* PE_* */
+	/* In a pagemap of pagemap_read_whole() that has a parent, whose pages are numbered through: */
+	uint32_t level;	 /* 0: in this directory's own store, 1: in the parent's */
+	uint64_t origin; /* its number there */
 };
 
 struct pagemap {
@@ -42,6 +45,9 @@ struct pagemap {
 	size_t nr;
 	uint64_t nr_present; /* pages in the store */
 	char name[64];	     /* of the image that it was read from, for messages */
+	/* Of pagemap_read_whole() where pages are in a parent; else NULL. Owned. */
+	struct image_dir *parent_dir;
+	struct pagemap *own, *parent; /* as the image has it, and the parent's, whole */
 };
 
 /**
@@ -53,6 +59,16 @@ struct pagemap {
  * Return: 0, or -errno with a sentence (-EPROTO: unaligned, overlapping, out of order, out of the address space)
  */
 int pagemap_read(struct image_dir *dir, enum image_kind kind, uint64_t id, struct pagemap *out, struct diag *diag);
+
+/**
+ * pagemap_read_whole() - As pagemap_read(), with the pages of the parent images in the place of PE_PARENT
+ *
+ * The pagemap and its store are used like any other.
+ *
+ * Return: 0, or -errno with a sentence (-EPROTO also: there is no parent, or it lacks pages)
+ */
+int pagemap_read_whole(struct image_dir *dir, enum image_kind kind, uint64_t id, struct pagemap *out,
+		       struct diag *diag);
 
 /** pagemap_write() - Write the image of @map. Return: 0, or -errno with a sentence */
 int pagemap_write(struct image_dir *dir, enum image_kind kind, uint64_t id, const struct pagemap *map,

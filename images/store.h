@@ -50,6 +50,12 @@ struct store_type {
 	void (*close)(struct page_store *s);
 };
 
+/** pagemap_push() - Add a run as it is; its index is set. Return: 0, or -ENOMEM */
+int pagemap_push(struct pagemap *map, struct page_run run);
+
+/** page_store_open_chain() - page_store_open() for a pagemap with a parent */
+int page_store_open_chain(struct image_dir *dir, const struct pagemap *map, struct page_store **out, struct diag *diag);
+
 extern const struct store_type store_raw;
 extern const struct store_type store_files;
 

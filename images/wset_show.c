@@ -61,7 +61,7 @@ static int load(struct image_dir *dir, enum image_kind kind, uint64_t id, struct
 	char name[IMAGE_NAME_MAX];
 	struct pagemap map;
 	struct wset set;
-	int ret = pagemap_read(dir, kind, id, &map, diag);
+	int ret = pagemap_read_whole(dir, kind, id, &map, diag);
 
 	if (ret)
 		return ret;

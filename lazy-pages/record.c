@@ -86,7 +86,7 @@ void record_set(struct record *r, const struct space *sp, const struct wset *set
 static int write_set(struct image_dir *dir, const struct shared_record *r, const struct wset *set, struct diag *diag)
 {
 	struct pagemap map;
-	int ret = pagemap_read(dir, r->object ? IMG_PAGEMAP_SHMEM : IMG_PAGEMAP, r->id, &map, diag);
+	int ret = pagemap_read_whole(dir, r->object ? IMG_PAGEMAP_SHMEM : IMG_PAGEMAP, r->id, &map, diag);
 
 	if (ret)
 		return ret;

@@ -71,7 +71,7 @@ const struct command_option criu_options[] = {
 	ACCEPT('L', "libdir", "DIR"), /* there are no plugins */
 	ACCEPT(0, "allow-uprobes", NULL),
 
-	/* A dump is always whole, so that it needs no other. */
+	/* Pages are compared with those of earlier images: nothing has to be tracked, and nothing is kept twice. */
 	ACCEPT(0, "track-mem", NULL),
 	ACCEPT(0, "prev-images-dir", "DIR"),
 	ACCEPT(0, "auto-dedup", NULL),

@@ -12,6 +12,8 @@ static const struct command_option options[] = {
 	{ OPTION_NUMBER, 't', "tree", AT(pid), "PID", "the root of the tree", 1, INT32_MAX },
 	{ OPTION_TEXT, 'D', "images-dir", AT(images_dir), "DIR", "where the images go (must exist; default: here)", 0,
 	  0 },
+	{ OPTION_TEXT, 0, "prev-images-dir", AT(prev_images_dir), "DIR",
+	  "earlier images, seen from -D: pages that have not changed since are not written again", 0, 0 },
 	{ OPTION_FLAG, 'R', "leave-running", AT(leave_running), NULL, "let the tree go on afterwards", 0, 0 },
 	{ OPTION_FLAG, 's', "leave-stopped", AT(leave_stopped), NULL, "leave the tree stopped afterwards", 0, 0 },
 	{ OPTION_FLAG, 'j', "shell-job", AT(shell_job), NULL, "the session may belong to a shell outside", 0, 0 },
@@ -45,6 +47,12 @@ static const struct command_usage usage = { "dump -t PID -D DIR [OPTIONS]",
 					    "Freeze a process and all its descendants into images.\n", options,
 					    ARRAY_SIZE(options) };
 
+static const struct command_usage pre_dump_usage = {
+	"pre-dump -t PID -D DIR [OPTIONS]",
+	"Copy the memory of a tree into images and let it run on, for a dump with --prev-images-dir to go on from.\n",
+	options, ARRAY_SIZE(options)
+};
+
 /* Where memory goes must be clear. Return: 0, or 1 after a message */
 static int check_memory(const struct dump_options *opt)
 {
@@ -60,6 +68,8 @@ static int check_memory(const struct dump_options *opt)
 		why = "--page-server needs the server's --port";
 	else if (opt->page_server && strcmp(opt->page_store, "raw") != 0)
 		why = "--page-server goes with --page-store raw only";
+	else if ((opt->prev_images_dir || opt->pre_dump) && (opt->lazy || opt->page_server))
+		why = "pre-dumps and --prev-images-dir go into directories, not with --lazy-pages or --page-server";
 	if (why)
 		fprintf(stderr, "thaw dump: %s\n", why);
 	return why != NULL;
@@ -72,14 +82,16 @@ int call_dump(int argc, char **argv, struct command_call *call)
 	};
 	struct log_options log = { .stderr_fd = call->stderr_fd };
 	struct diag *diag = &call->diag;
-	int ret = command_parse(&usage, argc, argv, &opt, &log);
+	int ret = command_parse(strcmp(argv[0], "pre-dump") ? &usage : &pre_dump_usage, argc, argv, &opt, &log);
 
 	if (ret)
 		return ret == 2 ? 0 : 1;
 	if (!opt.pid) {
-		fprintf(stderr, "thaw dump: -t PID is missing\n");
+		fprintf(stderr, "thaw %s: -t PID is missing\n", argv[0]);
 		return 1;
 	}
+	opt.pre_dump = !strcmp(argv[0], "pre-dump");
+	opt.leave_running |= opt.pre_dump;
 	if (check_memory(&opt) || command_network_lock(opt.network_lock))
 		return 1;
 	if (command_log(&log, opt.work_dir ? opt.work_dir : opt.images_dir, diag))

@@ -282,7 +282,7 @@ int core_read(struct restore *r, struct process *p)
 		ret = read_fdinfo(r, p);
 	if (!ret)
 		ret = vma_check(r, p);
-	return ret ? ret : pagemap_read(r->dir, IMG_PAGEMAP, (uint64_t)p->pid, &p->pagemap, r->diag);
+	return ret ? ret : pagemap_read_whole(r->dir, IMG_PAGEMAP, (uint64_t)p->pid, &p->pagemap, r->diag);
 }
 
 void core_free(struct process *p)

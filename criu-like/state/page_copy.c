@@ -32,7 +32,8 @@ struct copier {
 };
 
 struct piece {
-	uint8_t *buf; /* the pages of the runs, nothing between */
+	uint8_t *buf;  /* the pages of the runs, nothing between */
+	uint8_t *page; /* room for one */
 	size_t number;
 	struct copy_range part[PIECE_RUNS];
 	size_t nr_parts;
@@ -74,35 +75,62 @@ static bool page_is_zero(const uint8_t *page)
 	return !w[0] && !memcmp(page, page + sizeof(*w), PAGE_SIZE - sizeof(*w));
 }
 
+/* Do the earlier images have the same page? Return: whether, or -errno with a sentence */
+static int is_old(const struct page_copy *copy, struct piece *piece, uint64_t addr, const uint8_t *page)
+{
+	const struct page_run *run;
+	const void *data;
+	size_t i;
+	int ret;
+
+	if (!copy->old)
+		return 0;
+	i = pagemap_find(copy->old_map, addr);
+	run = i < copy->old_map->nr ? &copy->old_map->runs[i] : NULL;
+	if (!run || run->vaddr > addr || !(run->flags & PE_PRESENT))
+		return 0;
+	ret = page_store_get(copy->old, run, (addr - run->vaddr) / PAGE_SIZE, 1, piece->page, &data, copy->diag);
+	return ret ? ret : !memcmp(data, page, PAGE_SIZE);
+}
+
 /* One part was read to the end of what is kept: note its runs of pages to keep. */
-static void note_runs(struct piece *piece, const struct copy_range *part)
+static int note_runs(const struct page_copy *copy, struct piece *piece, const struct copy_range *part)
 {
 	uint8_t *page = piece->buf + piece->nr_pages * PAGE_SIZE;
 	struct page_run *run = NULL;
 
 	for (uint64_t addr = part->start; addr < part->end; addr += PAGE_SIZE, page += PAGE_SIZE) {
 		uint8_t *to = piece->buf + piece->nr_pages * PAGE_SIZE;
+		int old;
 
 		if (part->skip_zero && page_is_zero(page)) {
 			run = NULL;
 			continue;
 		}
-		if (!run) {
+		old = is_old(copy, piece, addr, page);
+		if (old < 0)
+			return old;
+		if (!run || run->flags != (old ? PE_PARENT : part->flags)) {
 			run = &piece->run[piece->nr_runs++];
-			*run = (struct page_run){ .vaddr = addr, .flags = part->flags };
+			*run = (struct page_run){ .vaddr = addr, .flags = old ? PE_PARENT : part->flags };
 		}
 		run->nr_pages++;
+		if (old)
+			continue;
 		piece->nr_pages++;
 		if (to != page)
 			memcpy(to, page, PAGE_SIZE);
 	}
+	return 0;
 }
 
 static int read_piece(struct page_copy *copy, struct piece *piece)
 {
+	int ret = 0;
+
 	piece->nr_runs = 0;
 	piece->nr_pages = 0;
-	for (size_t i = 0; i < piece->nr_parts; i++) {
+	for (size_t i = 0; !ret && i < piece->nr_parts; i++) {
 		const struct copy_range *part = &piece->part[i];
 		size_t len = part->end - part->start;
 		uint8_t *to = piece->buf + piece->nr_pages * PAGE_SIZE;
@@ -124,9 +152,9 @@ static int read_piece(struct page_copy *copy, struct piece *piece)
 					 "cannot read the memory of %s at 0x%llx: %s", copy->what,
 					 (unsigned long long)part->start,
 					 got < 0 ? strerror((int)-got) : "it ends there");
-		note_runs(piece, part);
+		ret = note_runs(copy, piece, part);
 	}
-	return 0;
+	return ret;
 }
 
 /* In turn: the pagemap gives the numbers. What remains are the runs with pages. */
@@ -172,12 +200,14 @@ static void *copy_worker(void *arg)
 {
 	struct copier *c = arg;
 	struct piece *piece = calloc(1, sizeof(*piece));
-	uint8_t *buf = aligned_alloc(PAGE_SIZE, PIECE);
+	uint8_t *buf = aligned_alloc(PAGE_SIZE, PIECE + PAGE_SIZE);
 	int ret = piece && buf ? 0 : -ENOMEM;
 	bool more = true;
 
-	if (!ret)
+	if (!ret) {
 		piece->buf = buf;
+		piece->page = buf + PIECE;
+	}
 	while (more) {
 		if (!ret && c->copy->interrupted)
 			ret = c->copy->interrupted(c->copy->context);

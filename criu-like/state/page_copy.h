@@ -22,6 +22,9 @@ struct page_copy {
 	size_t nr;
 	struct pagemap *map; /* appended to */
 	struct page_writer *out;
+	/* The same memory in earlier images, NULL: none. What has not changed since becomes PE_PARENT. */
+	const struct pagemap *old_map;
+	struct page_store *old;
 	struct page_stream *stream;	   /* to a page server, in place of @out */
 	int (*interrupted)(void *context); /* asked between pieces; may be NULL */
 	void *context;

@@ -290,7 +290,7 @@ static int zero_text(struct filler *f)
 		for (uint64_t at = ranges[i][0]; at < ranges[i][1]; at += PAGE_SIZE) {
 			size_t run = pagemap_find(&f->p->pagemap, at), vma = vma_find(f->p->mm, at);
 			bool there = run < f->p->pagemap.nr && f->p->pagemap.runs[run].vaddr <= at &&
-				     f->p->pagemap.runs[run].flags & (PE_PRESENT | PE_LAZY | PE_PARENT);
+				     f->p->pagemap.runs[run].flags & (PE_PRESENT | PE_LAZY);
 			bool mapped = vma < f->p->mm->n_vmas && f->p->mm->vmas[vma]->start <= at;
 			int ret = !there && mapped && uffd_covers(f->p, vma) ? uffd_zero(f->p->uffd, at) : 0;
 
@@ -324,9 +324,9 @@ static int add_run(struct filler *f, const struct page_run *run, bool lazy)
 			ret = 0;
 		else if (!(run->flags & PE_PRESENT))
 			ret = diag_fail(f->r->diag, EOPNOTSUPP,
-					"the pages at 0x%llx of process %d are not in these images (%s)",
-					(unsigned long long)at, f->p->pid,
-					run->flags & PE_PARENT ? "a parent has them" : "restore it with --lazy-pages");
+					"the pages at 0x%llx of process %d are not in these images (restore it with "
+					"--lazy-pages)",
+					(unsigned long long)at, f->p->pid);
 		else
 			ret = add_job(f, run, at, to, uffd_covers(f->p, i));
 		if (ret)
@@ -353,7 +353,7 @@ int pages_restore(struct restore *r, struct process *p, bool lazy)
 	int ret = 0;
 
 	for (size_t i = 0; !ret && i < p->pagemap.nr; i++)
-		if (p->pagemap.runs[i].flags & (PE_PRESENT | PE_LAZY | PE_PARENT))
+		if (p->pagemap.runs[i].flags & (PE_PRESENT | PE_LAZY))
 			ret = add_run(&f, &p->pagemap.runs[i], lazy);
 	if (!ret)
 		ret = page_store_open(r->dir, &p->pagemap, &f.store, r->diag);

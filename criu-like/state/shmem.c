@@ -233,7 +233,7 @@ static int choose_lazy(struct restore *r, struct shared_object *o)
 
 	if (!r->lazy_kin || o->flags & MAP_HUGETLB || o->locked || o->trimmed)
 		return 0;
-	ret = pagemap_read(r->dir, IMG_PAGEMAP_SHMEM, o->shmid, &map, r->diag);
+	ret = pagemap_read_whole(r->dir, IMG_PAGEMAP_SHMEM, o->shmid, &map, r->diag);
 	if (ret)
 		return ret;
 	o->lazy = map.nr_present >= LAZY_MIN_PAGES;
@@ -249,7 +249,7 @@ int shmem_fill_memory(struct restore *r, uint64_t shmid, uint64_t size, void *me
 	uint8_t *bytes = mem;
 	struct pagemap map;
 	struct page_store *store = NULL;
-	int ret = pagemap_read(r->dir, IMG_PAGEMAP_SHMEM, shmid, &map, r->diag);
+	int ret = pagemap_read_whole(r->dir, IMG_PAGEMAP_SHMEM, shmid, &map, r->diag);
 
 	if (ret)
 		return ret;

@@ -227,7 +227,7 @@ static int write_pstree(struct dump *d, struct image_writer *w)
 	return 0;
 }
 
-static int write_inventory(struct dump *d)
+int tree_write_inventory(struct dump *d)
 {
 	InventoryEntry inv = INVENTORY_ENTRY__INIT;
 	TaskKobjIdsEntry root = TASK_KOBJ_IDS_ENTRY__INIT;
@@ -256,7 +256,7 @@ int tree_write(struct dump *d)
 		return ret;
 	}
 	ret = image_finish(w);
-	return ret ? ret : write_inventory(d);
+	return ret ? ret : tree_write_inventory(d);
 }
 
 static int read_inventory(struct restore *r)

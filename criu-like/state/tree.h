@@ -12,6 +12,9 @@ int tree_dump(struct dump *d);
 /** tree_write() - Write pstree.img and inventory.img. Return: 0, or -errno with a sentence */
 int tree_write(struct dump *d);
 
+/** tree_write_inventory() - Write inventory.img alone. Return: 0, or -errno with a sentence */
+int tree_write_inventory(struct dump *d);
+
 /** tree_read() - Read inventory.img and pstree.img into r->tree. Return: 0, or -errno with a sentence */
 int tree_read(struct restore *r);
 

@@ -50,7 +50,7 @@ static int open_images(struct image_dir *dir, enum image_kind kind, uint64_t id,
 		return diag_fail(diag, ENOMEM, "out of memory opening pages");
 	is->src.ops = &image_source_ops;
 	is->src.refs = 1;
-	ret = pagemap_read(dir, kind, id, &is->src.map, diag);
+	ret = pagemap_read_whole(dir, kind, id, &is->src.map, diag);
 	if (ret) {
 		free(is);
 		return ret;

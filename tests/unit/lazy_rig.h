@@ -94,7 +94,10 @@ static inline void rig_write_images(struct rig *r)
 		const struct page_run *run = &r->map.runs[i];
 
 		for (uint64_t p = 0; p < run->nr_pages && (run->flags & PE_PRESENT); p++) {
-			struct page_run one = { run->vaddr + p * PAGE_SIZE, 1, run->index + p, run->flags };
+			struct page_run one = { .vaddr = run->vaddr + p * PAGE_SIZE,
+						.nr_pages = 1,
+						.index = run->index + p,
+						.flags = run->flags };
 
 			for (unsigned k = 0; k < RIG_WORDS; k++)
 				buf[k] = rig_pattern(one.vaddr, k);

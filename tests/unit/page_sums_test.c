@@ -298,7 +298,8 @@ static void test_other_pagemap(void **state)
 /* A piece of the store is what one call takes. */
 static void test_put_gap(void **state)
 {
-	const struct page_run runs[] = { { BASE, 1, 0, 0 }, { BASE + 8 * PAGE_SIZE, 1, 2, 0 } };
+	const struct page_run runs[] = { { .vaddr = BASE, .nr_pages = 1 },
+					 { .vaddr = BASE + 8 * PAGE_SIZE, .nr_pages = 1, .index = 2 } };
 	static const uint8_t data[2 * PAGE_SIZE];
 	struct fixture *f = *state;
 	struct page_writer *w;

@@ -100,7 +100,9 @@ static void *put_some(void *arg)
 		const struct page_run *run = &p->map->runs[i];
 
 		for (uint64_t n = p->nr; (run->flags & PE_PRESENT) && n < run->nr_pages; n += THREADS) {
-			struct page_run one = { run->vaddr + n * PAGE_SIZE, 1, run->index + n, 0 };
+			struct page_run one = { .vaddr = run->vaddr + n * PAGE_SIZE,
+						.nr_pages = 1,
+						.index = run->index + n };
 
 			fill(one.vaddr, page);
 			if (page_writer_put(p->w, &one, 1, page))
@@ -345,8 +347,9 @@ static void test_old_entries(void **state)
 		ENTRY(.vaddr = 0x9000, .compat_nr_pages = 9, .has_nr_pages = true, .nr_pages = 1, .has_flags = true),
 	};
 	struct page_run want[] = {
-		{ 0x1000, 2, 0, PE_PRESENT }, { 0x3000, 1, 2, PE_PARENT }, { 0x4000, 1, 2, PE_PRESENT },
-		{ 0x5000, 3, 3, PE_PRESENT }, { 0x9000, 1, 6, 0 },
+		{ 0x1000, 2, 0, PE_PRESENT, 0, 0 }, { 0x3000, 1, 2, PE_PARENT, 0, 0 },
+		{ 0x4000, 1, 2, PE_PRESENT, 0, 0 }, { 0x5000, 3, 3, PE_PRESENT, 0, 0 },
+		{ 0x9000, 1, 6, 0, 0, 0 },
 	};
 	struct pagemap map;
 
