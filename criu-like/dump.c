@@ -58,26 +58,28 @@ static int stage_freeze(struct dump *d)
 	return ret;
 }
 
-static int look_at_process(struct dump *d, struct process *p)
+static int read_process(struct process *p)
 {
-	int ret = core_dump_alloc(d, p);
+	int ret = proc_read_stat(p->proc_fd, "stat", &p->stat);
 
-	if (ret || p->zombie)
-		return ret;
-	ret = proc_read_status(p->proc_fd, "status", &p->status);
+	if (!ret)
+		ret = proc_read_status(p->proc_fd, "status", &p->status);
 	for (size_t i = 0; !ret && i < p->nr_threads; i++) {
 		char path[48];
 
 		snprintf(path, sizeof(path), "task/%d/status", p->threads[i].tid);
 		ret = proc_read_status(p->proc_fd, path, &p->threads[i].status);
 	}
-	if (!ret)
-		ret = proc_read_stat(p->proc_fd, "stat", &p->stat);
-	if (!ret)
-		ret = proc_read_areas(p->proc_fd, &p->areas, &p->nr_areas);
+	return ret ? ret : proc_read_areas(p->proc_fd, &p->areas, &p->nr_areas);
+}
+
+static int look_at_process(struct dump *d, struct process *p)
+{
+	int ret = p->zombie ? 0 : read_process(p);
+
 	if (ret)
 		return diag_fail(d->diag, -ret, "cannot read /proc/%d: %s", p->pid, strerror(-ret));
-	return 0;
+	return core_dump_alloc(d, p);
 }
 
 static int stage_look(struct dump *d)
