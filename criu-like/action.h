@@ -2,6 +2,7 @@
 #ifndef THAW_ACTION_H
 #define THAW_ACTION_H
 
+#include <stddef.h>
 #include <sys/types.h>
 
 #include "common/diag.h"
@@ -17,6 +18,14 @@ enum action {
 	ACTION_POST_RESTORE, /* all processes are there, and none has run */
 	ACTION_PRE_RESUME,   /* their connections are open again; a failure is only logged from here on */
 	ACTION_POST_RESUME,  /* they run */
+};
+
+#define SCRIPTS_MAX 16
+
+/* The values of an option that may be given several times. */
+struct text_list {
+	const char *v[SCRIPTS_MAX];
+	size_t nr;
 };
 
 struct action_hook {

@@ -135,6 +135,7 @@ struct dump_options {
 	bool free_moved;		/* what a client has is given back to the system */
 	int status_fd;			/* gets one NUL byte when the server listens; -1: none */
 	const struct action_hook *hook; /* NULL: nobody is told */
+	struct text_list scripts;	/* --action-script; the command's hook runs them */
 };
 
 struct file_table;
@@ -181,6 +182,7 @@ struct restore_options {
 	bool page_server;		/* with lazy: pages come from one */
 	struct net_options net;		/* where it is */
 	const struct action_hook *hook; /* NULL: nobody is told */
+	struct text_list scripts;	/* --action-script; the command's hook runs them */
 	struct lazy_modes modes;	/* of the server that --lazy-pages starts */
 };
 

@@ -85,7 +85,7 @@ const struct command_option criu_options[] = {
 	       "ignore"),
 	REFUSE(0, "inherit-fd", "RES", "redirect the program to files or FIFOs that exist where it is restored"),
 	REFUSE('r', "root", "PATH", "run the whole command under chroot(8)"),
-	REFUSE(0, "action-script", "FILE", "run it before and after the command"),
+	ACCEPT(0, "action-script", "FILE"),
 	REFUSE(0, "cgroup-root", "PATH", "start the restore in the wanted control group: tasks stay in it"),
 	REFUSE(0, "lsm-profile", "PROFILE", "start the restore under that profile: tasks keep it"),
 	REFUSE(0, "lsm-mount-context", "CONTEXT", "mounts are not restored; mount before the restore"),

@@ -4,11 +4,14 @@
 
 #include "common/util.h"
 #include "criu-like/commands/net_rows.h"
+#include "criu-like/commands/scripts.h"
 #include "criu-like/dump.h"
 
 #define AT(member) offsetof(struct dump_options, member)
 
 static const struct command_option options[] = {
+	{ OPTION_TEXTS, 0, "action-script", AT(scripts), "FILE", "run it at each step, as CRIU does; may be repeated",
+	  0, 0 },
 	{ OPTION_NUMBER, 't', "tree", AT(pid), "PID", "the root of the tree", 1, INT32_MAX },
 	{ OPTION_TEXT, 'D', "images-dir", AT(images_dir), "DIR", "where the images go (must exist; default: here)", 0,
 	  0 },
@@ -80,6 +83,8 @@ int call_dump(int argc, char **argv, struct command_call *call)
 	struct dump_options opt = {
 		.hook = call->hook, .images_dir = ".", .page_store = "raw", .network_lock = "nftables", .status_fd = -1
 	};
+	struct scripts scripts = { .paths = &opt.scripts, .next = call->hook };
+	const struct action_hook hook = { scripts_run, &scripts };
 	struct log_options log = { .stderr_fd = call->stderr_fd };
 	struct diag *diag = &call->diag;
 	int ret = command_parse(strcmp(argv[0], "pre-dump") ? &usage : &pre_dump_usage, argc, argv, &opt, &log);
@@ -96,6 +101,8 @@ int call_dump(int argc, char **argv, struct command_call *call)
 		return 1;
 	if (command_log(&log, opt.work_dir ? opt.work_dir : opt.images_dir, diag))
 		return 1;
+	scripts.images_dir = opt.images_dir;
+	opt.hook = opt.scripts.nr ? &hook : call->hook;
 	return command_status(argv[0], dump_run(&opt, diag), diag);
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/util.h"
+#include "criu-like/commands/scripts.h"
 
 #define MAX_OPTIONS 128
 #define NAME_MAX_LEN 40
@@ -143,6 +144,16 @@ static int set_size(const struct command_option *o, char *out)
 	return 0;
 }
 
+static int add_text(const char *command, const struct command_option *o, struct text_list *list)
+{
+	if (list->nr == SCRIPTS_MAX) {
+		fprintf(stderr, "thaw %s: --%s can be given %d times\n", command, o->name, SCRIPTS_MAX);
+		return 1;
+	}
+	list->v[list->nr++] = optarg;
+	return 0;
+}
+
 static int set_option(const char *command, const struct command_option *o, bool on, char *out)
 {
 	char name[48];
@@ -155,6 +166,8 @@ static int set_option(const char *command, const struct command_option *o, bool 
 	case OPTION_TEXT:
 		*(const char **)(out + o->offset) = optarg;
 		return 0;
+	case OPTION_TEXTS:
+		return add_text(command, o, (struct text_list *)(out + o->offset));
 	case OPTION_ACCEPTED:
 		return 0;
 	case OPTION_REFUSED:

@@ -19,6 +19,7 @@
 enum option_kind {
 	OPTION_FLAG,	 /* bool, set to true */
 	OPTION_TEXT,	 /* const char *, points into argv */
+	OPTION_TEXTS,	 /* struct text_list, one more with each */
 	OPTION_NUMBER,	 /* int between min and max */
 	OPTION_UNSIGNED, /* unsigned between min and max */
 	OPTION_SIZE,	 /* uint64_t, bytes, with a suffix K, M or G if wanted */

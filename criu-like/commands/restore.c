@@ -4,11 +4,14 @@
 #include "common/util.h"
 #include "criu-like/commands/lazy_modes.h"
 #include "criu-like/commands/net_rows.h"
+#include "criu-like/commands/scripts.h"
 #include "criu-like/restore.h"
 
 #define AT(member) offsetof(struct restore_options, member)
 
 static const struct command_option options[] = {
+	{ OPTION_TEXTS, 0, "action-script", AT(scripts), "FILE", "run it at each step, as CRIU does; may be repeated",
+	  0, 0 },
 	{ OPTION_TEXT, 'D', "images-dir", AT(images_dir), "DIR", "the images (default: here)", 0, 0 },
 	{ OPTION_TEXT, 'W', "work-dir", AT(work_dir), "DIR", "where log and lazy-pages socket are (default: DIR)", 0,
 	  0 },
@@ -49,6 +52,8 @@ int call_restore(int argc, char **argv, struct command_call *call)
 				       .images_dir = ".",
 				       .network_lock = "nftables",
 				       .net.reconnect_timeout = NET_RECONNECT_S };
+	struct scripts scripts = { .paths = &opt.scripts, .next = call->hook };
+	const struct action_hook hook = { scripts_run, &scripts };
 	struct log_options log = { .stderr_fd = call->stderr_fd };
 	struct diag *diag = &call->diag;
 	int status = 0;
@@ -68,6 +73,8 @@ int call_restore(int argc, char **argv, struct command_call *call)
 		opt.work_dir = opt.images_dir;
 	if (command_log(&log, opt.work_dir, diag))
 		return 1;
+	scripts.images_dir = opt.images_dir;
+	opt.hook = opt.scripts.nr ? &hook : call->hook;
 	ret = restore_run(&opt, diag, &status);
 	return ret ? command_status(argv[0], ret, diag) : status;
 }
