@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <malloc.h>
 #include <sched.h>
 #include <signal.h>
@@ -34,8 +33,8 @@ struct pidns {
 	int mounts;	 /* the mount namespace from before, and in it */
 	int root, cwd;	 /* the directories of this process */
 	int ns;		 /* the namespace */
-	uint32_t *go;	 /* in the batch's region, so shared with the init */
-	int status[2];	 /* a pipe: how the init's first child ended */
+	int go[2]; /* a pipe: a byte lets the init do its work; its end without one tells that the restore is no more */
+	int status[2]; /* a pipe: how the init's first child ended */
 };
 
 struct process *pidns_init(const struct restore *r)
@@ -63,7 +62,7 @@ int pidns_open(struct restore *r)
 
 	if (!ns)
 		return -ENOMEM;
-	*ns = (struct pidns){ .mounts = -1, .root = -1, .cwd = -1, .ns = -1, .status = { -1, -1 } };
+	*ns = (struct pidns){ .mounts = -1, .root = -1, .cwd = -1, .ns = -1, .go = { -1, -1 }, .status = { -1, -1 } };
 	r->pidns = ns;
 	ret = tree_find(&r->tree, INIT_PID) ? 0 : add_init(r);
 	if (!ret)
@@ -81,14 +80,16 @@ int pidns_open(struct restore *r)
 int pidns_prepare(struct restore *r)
 {
 	struct pidns *ns = r->pidns;
-	uint64_t at = batch_data(&r->batch, NULL, sizeof(*ns->go));
 
-	if (!at)
-		return -E2BIG;
-	ns->go = batch_local(&r->batch, at);
-	if (!r->opt->detach && !r->opt->sibling && pipe2(ns->status, O_CLOEXEC))
+	if (pipe2(ns->go, O_CLOEXEC) || (!r->opt->detach && !r->opt->sibling && pipe2(ns->status, O_CLOEXEC)))
 		return diag_fail(r->diag, errno, "cannot make a pipe: %s", strerror(errno));
 	return 0;
+}
+
+static void close_end(int *fd)
+{
+	cleanup_close(fd);
+	*fd = -1;
 }
 
 int pidns_made(struct restore *r, pid_t outside)
@@ -96,8 +97,8 @@ int pidns_made(struct restore *r, pid_t outside)
 	struct pidns *ns = r->pidns;
 	char path[64];
 
-	cleanup_close(&ns->status[1]);
-	ns->status[1] = -1;
+	close_end(&ns->go[0]);
+	close_end(&ns->status[1]);
 	if (setns(ns->mounts, CLONE_NEWNS) || fchdir(ns->root) || chroot(".") || fchdir(ns->cwd))
 		return diag_fail(r->diag, errno, "cannot go back to the mount namespace from before: %s",
 				 strerror(errno));
@@ -220,9 +221,11 @@ void pidns_run_init(struct restore *r)
 	pid_t root = r->tree.procs[0]->pid;
 	int fd = r->pidns->status[1], status = 0;
 	sigset_t all;
+	char byte;
 
-	while (!__atomic_load_n(r->pidns->go, __ATOMIC_SEQ_CST))
-		syscall(SYS_futex, r->pidns->go, FUTEX_WAIT, 0, NULL);
+	close_end(&r->pidns->go[1]);
+	if (full_read(r->pidns->go[0], &byte, 1) != 1)
+		_exit(1);
 	forget_restore(r, fd);
 	sigfillset(&all);
 	for (;;) {
@@ -244,8 +247,9 @@ int pidns_go(struct restore *r)
 
 	if (!init)
 		return 0;
-	__atomic_store_n(r->pidns->go, 1, __ATOMIC_SEQ_CST);
-	ret = tracee_release(&init->threads[0].tracee);
+	ret = full_write(r->pidns->go[1], "", 1);
+	if (!ret)
+		ret = tracee_release(&init->threads[0].tracee);
 	return ret ? diag_fail(r->diag, -ret, "cannot let the init of the PID namespace go: %s", strerror(-ret)) : 0;
 }
 
@@ -278,6 +282,8 @@ void pidns_close(struct restore *r)
 	cleanup_close(&ns->root);
 	cleanup_close(&ns->cwd);
 	cleanup_close(&ns->ns);
+	cleanup_close(&ns->go[0]);
+	cleanup_close(&ns->go[1]);
 	cleanup_close(&ns->status[0]);
 	cleanup_close(&ns->status[1]);
 	tree_free(&ns->own);
