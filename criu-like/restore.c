@@ -492,18 +492,20 @@ static const struct {
 };
 
 /*
- * Its number here; also if it was born, and attached at birth, but nobody has seen it stop yet. 0: it is not there.
- * A number in the images may also be that of somebody else.
+ * A leader's number here; also if it was born, and attached at birth, but nobody has seen it stop yet. 0: it is not
+ * there. A number in the images may also be that of somebody else.
  */
 static pid_t born(struct restore *r, const struct thread *t)
 {
 	siginfo_t info;
+	pid_t tid;
 
 	if (t->tracee.tid)
 		return t->tracee.tid;
-	if (r->pidns || waitid(P_PID, (id_t)t->tid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL))
+	tid = pidns_outside(r, 0, t->tid);
+	if (tid < 0 || waitid(P_PID, (id_t)tid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL))
 		return 0;
-	return t->tid;
+	return tid;
 }
 
 /*
@@ -526,29 +528,30 @@ static void bury_threads(pid_t pid)
 	}
 }
 
+static void kill_process(struct restore *r, struct process *p)
+{
+	struct tracee *leader = &p->threads[0].tracee;
+
+	leader->tid = born(r, &p->threads[0]);
+	if (leader->tid)
+		kill(leader->tid, SIGKILL);
+}
+
+/* From the leaves to the root: the first process of a PID namespace ends after all others. */
 static void kill_all(struct restore *r)
 {
-	for (size_t i = 0; i < r->tree.nr; i++) {
-		pid_t pid = born(r, &r->tree.procs[i]->threads[0]);
-
-		if (pid)
-			kill(pid, SIGKILL);
-	}
-	for (size_t i = 0; i < r->tree.nr; i++) {
-		struct process *p = r->tree.procs[i];
-		pid_t pid = born(r, &p->threads[0]);
-
-		if (pid)
-			bury_threads(pid);
-		for (size_t k = p->nr_threads; k-- > 0;) {
-			struct thread *t = &p->threads[k];
-
-			t->tracee.tid = born(r, t);
-			if (t->tracee.tid)
-				tracee_bury(&t->tracee);
-		}
-	}
+	for (size_t i = 0; i < r->tree.nr; i++)
+		kill_process(r, r->tree.procs[i]);
 	pidns_kill(r);
+	for (size_t i = r->tree.nr; i-- > 0;) {
+		struct tracee *leader = &r->tree.procs[i]->threads[0].tracee;
+
+		if (!leader->tid)
+			continue;
+		bury_threads(leader->tid);
+		tracee_bury(leader);
+	}
+	pidns_bury(r);
 }
 
 static int wait_for_root(struct restore *r, int *status)

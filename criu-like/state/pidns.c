@@ -266,10 +266,16 @@ void pidns_kill(struct restore *r)
 {
 	struct process *init = pidns_init(r);
 
-	if (!init || !init->threads[0].tracee.tid)
-		return;
-	kill(process_outside(init), SIGKILL);
-	tracee_bury(&init->threads[0].tracee);
+	if (init && init->threads[0].tracee.tid)
+		kill(process_outside(init), SIGKILL);
+}
+
+void pidns_bury(struct restore *r)
+{
+	struct process *init = pidns_init(r);
+
+	if (init && init->threads[0].tracee.tid)
+		tracee_bury(&init->threads[0].tracee);
 }
 
 void pidns_close(struct restore *r)

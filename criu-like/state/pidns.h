@@ -58,8 +58,11 @@ int pidns_go(struct restore *r);
 /** pidns_wait() - Wait for the end of the init's first child. Return: its wait status */
 int pidns_wait(struct restore *r);
 
-/** pidns_kill() - After a failure, when the tree's own processes have been buried: end what else is in there */
+/** pidns_kill() - After a failure: end the init, and with it all that is in there */
 void pidns_kill(struct restore *r);
+
+/** pidns_bury() - Wait for the init's end, when those of all others have been taken */
+void pidns_bury(struct restore *r);
 
 /** pidns_close() - Forget the namespace */
 void pidns_close(struct restore *r);
