@@ -100,7 +100,7 @@ const struct command_option criu_options[] = {
 	ACCEPT(0, "tls-cert", "FILE"),
 	ACCEPT(0, "tls-key", "FILE"),
 	ACCEPT(0, "tls-no-cn-verify", NULL),
-	REFUSE(0, "config", "FILE", "give the options on the command line"),
+	ACCEPT(0, "config", "FILE"), /* config.c has read it */
 };
 
 const size_t nr_criu_options = ARRAY_SIZE(criu_options);

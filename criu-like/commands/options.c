@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/util.h"
+#include "criu-like/commands/config.h"
 #include "criu-like/commands/scripts.h"
 
 #define MAX_OPTIONS 128
@@ -197,6 +198,8 @@ int command_parse(const struct command_usage *usage, int argc, char **argv, void
 	add_rows(&p, common, ARRAY_SIZE(common));
 	add_rows(&p, criu_options, nr_criu_options);
 	fill_getopt(&p);
+	if (config_arguments(&argc, &argv))
+		return 1;
 	while ((c = getopt_long(argc, argv, p.letters, p.longs, NULL)) != -1) {
 		const struct command_option *o = c == 'h' || c == 'v' || c == '?' ? NULL : find_option(&p, c);
 
