@@ -3,7 +3,8 @@
  * memfd_create(2). The inode (name, size, seals, content) is an entry of memfd.img; each open file of it, and each way
  * that it is mapped, is an entry of files.img. The content is a shared memory object like any other (shmem.c).
  *
- * CRIU takes shared anonymous memory for a memfd by the name of /dev/zero; that becomes shared anonymous memory again.
+ * CRIU takes shared anonymous memory for a memfd by the name of /dev/zero, or /anon_hugepage where it has huge pages;
+ * that becomes shared anonymous memory again.
  */
 #include "criu-like/state/memfd.h"
 
@@ -230,6 +231,10 @@ static int make_inode(struct restore *r, const MemfdInodeEntry *e)
 
 	if (!strcmp(e->name, "/dev/zero"))
 		return shmem_make(r, e->shmid, PAGE_UP(e->size), 0);
+	if (!strcmp(e->name, "/anon_hugepage"))
+		return shmem_make(r, e->shmid, PAGE_UP(e->size), MAP_HUGETLB | (e->hugetlb_flag & ~MFD_HUGETLB));
+	if (e->hugetlb_flag)
+		return diag_fail(r->diag, EOPNOTSUPP, "the memfd %s has huge pages, which is not supported", e->name);
 	fd = memfd_create(e->name, MFD_CLOEXEC | (e->seals == F_SEAL_SEAL ? 0 : MFD_ALLOW_SEALING));
 	if (fd < 0 || ftruncate(fd, (off_t)e->size) < 0)
 		return diag_fail(r->diag, errno, "cannot make the memfd %s of %llu bytes: %s", e->name,
