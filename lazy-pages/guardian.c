@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -78,11 +79,20 @@ static int poison_space(const struct lazy_options *opt, struct shared *sh, struc
 	return ret;
 }
 
+/* A restore that waits for us to take its processes does not reap them, so that their end would not be seen. */
+static void hang_up(struct shared *sh)
+{
+	for (unsigned i = 0; i < sh->nr_places; i++)
+		if (sh->sessions[i].state == SESSION_LIVE && sh->sessions[i].conn_fd >= 0)
+			shutdown(sh->sessions[i].conn_fd, SHUT_RDWR);
+}
+
 /* Nobody can say any more what the processes lack: end them, before the descriptors close. */
 static int kill_all(const struct lazy_options *opt, struct shared *sh, struct diag *diag, const char *why)
 {
 	unsigned killed = 0, poisoned = 0;
 
+	hang_up(sh);
 	for (unsigned i = 0; i < SHARED_MAX_SPACES; i++) {
 		struct shared_row *row = &sh->rows[i];
 

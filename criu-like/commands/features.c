@@ -33,7 +33,7 @@ static const struct {
 	{ "kcmp_epoll", "kcmp" },
 	{ "link_nsid", NULL },
 	{ "loginuid", NULL },
-	{ "mem_dirty_track", NULL },
+	{ "mem_dirty_track", IN_EVERY_KERNEL }, /* pages are compared */
 	{ "memfd_hugetlb", IN_EVERY_KERNEL },
 	{ "mnt_id", IN_EVERY_KERNEL },
 	{ "move_mount_set_group", NULL },
