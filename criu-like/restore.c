@@ -374,6 +374,11 @@ static int set_registers(struct restore *r, struct process *p)
 			ret = kinds_apply(r, p, t);
 		if (ret)
 			return ret;
+		ret = tracee_try_regs(&t->tracee); /* while nothing has been let go */
+		if (ret)
+			return diag_fail(r->diag, EPROTO,
+					 "core-%d.img is damaged: the kernel does not take its registers: %s", t->tid,
+					 strerror(-ret));
 	}
 	return 0;
 }

@@ -291,6 +291,11 @@ static int give_back(struct tracee *t)
 	return !ret && t->taken ? set_sigmask(t->tid, t->sigmask) : ret;
 }
 
+int tracee_try_regs(const struct tracee *t)
+{
+	return set_regs(t->tid, &t->regs);
+}
+
 static int detach(struct tracee *t, int ret)
 {
 	int left = must_ptrace(PTRACE_DETACH, t->tid, 0, NULL);

@@ -157,6 +157,10 @@ int tracee_finish_list(struct tracee *t, const struct batch *b, size_t *stopped_
  */
 int tracee_finish_life(struct tracee *t, const struct batch *b, size_t *stopped_at);
 
+/** tracee_try_regs() - Set the registers that the release will set, to see whether the kernel takes them. Return: 0, or
+ * -errno (-EIO: no registers of a program) */
+int tracee_try_regs(const struct tracee *t);
+
 /** tracee_bury() - Wait until a task that is being killed, or that ends itself, has ended */
 void tracee_bury(struct tracee *t);
 
