@@ -7,12 +7,16 @@
 #include "lazy-pages/reorder.h"
 
 /*
- * What nobody has touched yet, in jobs for the workers: first the working sets (replay.c), then the drain. That stands
- * still while faults come in, and then goes on behind the last fault, as fast as it is allowed to (pace.c).
+ * What nobody has touched yet, in jobs for the workers: first the working sets (replay.c), then the drain. That
+ * stands still while faults come in, until they are so many that somebody walks through all of the memory; then it goes on
+ * beside them, if there is another CPU, and fills little at once. It
+ * goes on behind the last fault, as fast as it is allowed to (pace.c).
  */
 
 #define JOB_MAX 512 /* pages: 2 MiB */
 #define JOB_MIN 16
+#define SWEEP 2500	/* faults after which somebody seems to walk through all of the memory */
+#define STEP_BESIDE 4u /* pages that are filled at once meanwhile: a fault waits for half of that at most */
 #define REPLAY_MAX 256 /* pages after which no further piece of a working set comes along */
 
 /* Whoever was in the images, and shared memory, may have a working set there; a child that was forked since has none.
@@ -242,14 +246,16 @@ static int feed_drain(struct server *s)
 
 int drain_run(struct server *s)
 {
-	uint64_t now = now_ns(), until = MAX(pace_hold(&s->pace, s->last_fault), s->feed_after);
+	uint64_t now = now_ns(), hold = pace_hold(&s->pace, s->last_fault);
+	bool beside = s->cpus > 1 && s->sweep > SWEEP && pace_beside(&s->pace);
+	bool burst = now < hold;
 	int ret = now < s->feed_after ? 0 : feed_replay(s);
 
-	s->held = now < until ? until : 0;
-	if (s->held || s->nr_faults) {
-		workers_pause(s->workers);
+	s->held = now < s->feed_after ? s->feed_after : burst ? hold : 0;
+	if (now < s->feed_after || s->nr_faults || (burst && !beside)) {
+		workers_allow(s->workers, 0, 0);
 		return ret;
 	}
-	workers_resume(s->workers);
+	workers_allow(s->workers, s->opt->workers, burst ? STEP_BESIDE : FILL_STEP);
 	return ret ?: feed_drain(s);
 }

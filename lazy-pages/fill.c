@@ -22,9 +22,9 @@ struct uffdio_poison {
 #define UFFDIO_POISON _IOWR(UFFDIO, 0x08, struct uffdio_poison)
 #endif
 
-int filler_init(struct filler *f, struct diag *diag, const uint32_t *pause)
+int filler_init(struct filler *f, struct diag *diag, const uint32_t *step)
 {
-	*f = (struct filler){ .diag = diag, .pause = pause };
+	*f = (struct filler){ .diag = diag, .step = step };
 	return -posix_memalign(&f->buf, PAGE_SIZE, FILL_STEP * PAGE_SIZE);
 }
 
@@ -249,7 +249,7 @@ int fill_piece(struct filler *f, struct space *sp, struct piece *p, uint32_t ope
 	int ret = 0;
 
 	while (p->nr && !ret) {
-		uint64_t slot = p->run->index + p->skip, want;
+		uint64_t slot = p->run->index + p->skip, want, most;
 		struct diag own; /* of a read that finds a bad page: the ones before it may say so too */
 		const void *data;
 		int error;
@@ -257,13 +257,14 @@ int fill_piece(struct filler *f, struct space *sp, struct piece *p, uint32_t ope
 		advance(p, space_there(sp, slot, p->nr));
 		if (!p->nr)
 			break;
-		if (f->pause && __atomic_load_n(f->pause, __ATOMIC_RELAXED))
+		most = f->step ? __atomic_load_n(f->step, __ATOMIC_RELAXED) : FILL_STEP;
+		if (!most)
 			return -ECANCELED;
 		if (huge_is(sp, p)) {
 			ret = huge_fill(f, sp, p, opening, gated, lane);
 			continue;
 		}
-		want = space_missing(sp, p->run->index + p->skip, MIN(p->nr, step));
+		want = space_missing(sp, p->run->index + p->skip, MIN(p->nr, MIN(step, most)));
 		diag_init(&own, -1, DIAG_ERROR);
 		data = p->data;
 		error = data ? 0 : sp->src->ops->read(sp->src, p->run, p->skip, want, f->buf, &data, &own);

@@ -12,7 +12,7 @@ struct filler {
 	void *huge; /* a huge page being put together, NULL: none has been yet */
 	void *buf;  /* for sources that decode; FILL_STEP pages */
 	struct diag *diag;
-	const uint32_t *pause; /* non-zero: stop after the step under way; NULL: never */
+	const uint32_t *step; /* pages to be filled at once, 0: stop after the step under way; NULL: FILL_STEP */
 };
 
 #define FILL_STEP 64 /* pages that one system call fills at most: 256 KiB, 60 us */
@@ -22,7 +22,7 @@ struct filler {
  *
  * Return: 0, or -ENOMEM
  */
-int filler_init(struct filler *f, struct diag *diag, const uint32_t *pause);
+int filler_init(struct filler *f, struct diag *diag, const uint32_t *step);
 
 /** filler_free() - Give its buffer back */
 void filler_free(struct filler *f);

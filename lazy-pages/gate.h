@@ -8,7 +8,7 @@
 
 /*
  * The gate of an address space: workers pass it one by one around each fill; the owner shuts it while it reads and
- * applies events. A worker never waits at a shut gate, it hands its job back.
+ * applies events. A worker that finds it shut waits a moment, then it hands its job back.
  *
  * Each opening has a number. A job carries the number at which its destination was looked up, and passes only while
  * that is still current; the owner changes it when an event has changed the map.
@@ -20,14 +20,29 @@ struct gate {
 
 #define GATE_SHUT (1u << 31)
 
-/** gate_enter() - Pass, if open and @opening is current. Return: whether the caller is inside, to gate_leave() */
+/* Read as often as this, some microseconds long, a gate may be shut before somebody gives up: most often it is shut for
+ * faults, which change nothing. */
+#define GATE_PATIENCE 400
+
+/**
+ * gate_enter() - Pass, if @opening is current and the gate is open, or will be in a moment
+ *
+ * Return: whether the caller is inside, to gate_leave()
+ */
 static inline bool gate_enter(struct gate *g, uint32_t opening)
 {
-	uint32_t state = __atomic_fetch_add(&g->state, 1, __ATOMIC_ACQUIRE);
-
-	if (!(state & GATE_SHUT) && __atomic_load_n(&g->opening, __ATOMIC_RELAXED) == opening)
-		return true;
-	__atomic_fetch_sub(&g->state, 1, __ATOMIC_RELEASE);
+	for (unsigned tries = 0; tries < GATE_PATIENCE; tries++) {
+		if (__atomic_load_n(&g->state, __ATOMIC_RELAXED) & GATE_SHUT) {
+			__builtin_ia32_pause();
+			continue;
+		}
+		if (!(__atomic_fetch_add(&g->state, 1, __ATOMIC_ACQUIRE) & GATE_SHUT) &&
+		    __atomic_load_n(&g->opening, __ATOMIC_RELAXED) == opening)
+			return true;
+		__atomic_fetch_sub(&g->state, 1, __ATOMIC_RELEASE);
+		if (__atomic_load_n(&g->opening, __ATOMIC_RELAXED) != opening)
+			return false;
+	}
 	return false;
 }
 

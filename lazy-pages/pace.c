@@ -22,6 +22,11 @@ uint64_t pace_hold(const struct pace *p, uint64_t last_fault)
 	return last_fault ? last_fault + PACE_HOLD_NS : 0;
 }
 
+bool pace_beside(const struct pace *p)
+{
+	return !p->modes.until_idle && !p->modes.on_demand;
+}
+
 uint64_t pace_next(const struct pace *p)
 {
 	if (p->modes.on_demand)

@@ -8,8 +8,8 @@
 #include "lazy-pages/modes.h"
 
 /*
- * How fast the drain may go: not while faults come in, not at all on demand, and not beyond its rate. All times are
- * now_ns()'s.
+ * How fast the drain may go: slower, or not, while faults come in, not at all on demand, and not beyond its rate. All
+ * times are now_ns()'s.
  */
 
 #define PACE_HOLD_NS 150000    /* the drain stands still for so long after a fault */
@@ -32,6 +32,9 @@ void pace_hurry(struct pace *p);
 
 /** pace_hold() - When the drain may go on after the last fault (0: there was none). Return: a time, perhaps past */
 uint64_t pace_hold(const struct pace *p, uint64_t last_fault);
+
+/** pace_beside() - May the drain go on beside faults, if there is a CPU for it? */
+bool pace_beside(const struct pace *p);
 
 /** pace_next() - When the next job of the drain may start. Return: a time, perhaps past, or PACE_NEVER */
 uint64_t pace_next(const struct pace *p);

@@ -23,15 +23,16 @@
 /*
  * The owner thread: one loop that polls the userfaultfds, fills what is touched, and keeps the workers in jobs.
  *
- * Faults come in bursts. While one lasts the drain (drain.c) stands still, so that a fault waits for nobody, and the
- * owner does not sleep (SPIN), because waking up costs as much as the fill.
+ * Faults come in bursts. While one lasts the drain (drain.c) leaves a CPU free for whoever faults and for the owner,
+ * who does not sleep meanwhile (SPIN) if there is a third one: waking up costs as much as the fill.
  */
 
 #define SPIN_NS 60000
-#define BURST_GAP_NS 100000 /* faults closer than this are a burst */
-#define PAUSE_NS 1000000    /* a burst ends with a pause of this length */
-#define WINDOW_FIRST 16UL   /* pages filled around a fault: 64 KiB */
-#define WINDOW_MIN 4UL
+#define BURST_GAP_NS 100000	 /* faults closer than this are a burst */
+#define PAUSE_NS 1000000	 /* a burst ends with a pause of this length */
+#define SWEEP_PAUSE_NS 100000000 /* and a walk through the memory with one of this */
+#define WINDOW_FIRST 16UL	 /* pages filled around a fault: 64 KiB */
+#define WINDOW_MIN 1UL
 #define WINDOW_SWEEP 64UL /* the least, when a burst has gone on for long */
 #define WINDOW_MAX 256UL
 #define JOBS_PER_WORKER 2
@@ -152,8 +153,8 @@ static void look_after(struct server *s, struct space *sp, bool look)
 
 /*
  * How much to fill around a fault. Sequential touches want ever more. Random ones want little, for the sake of the next
- * fault; but when they go on for thousands, somebody walks through all of the memory, and then it is the number of
- * faults that costs.
+ * fault: one page, if the drain goes on beside. Without a drain, when they go on for thousands, somebody walks through
+ * all of the memory, and then it is the number of faults that costs.
  */
 static uint64_t fault_window(const struct server *s, const struct space *sp, uint64_t addr)
 {
@@ -212,6 +213,8 @@ static void serve_faults(struct server *s)
 
 		if (f.since > s->last_fault + PAUSE_NS)
 			s->burst = 0;
+		if (f.since > s->last_fault + SWEEP_PAUSE_NS)
+			s->sweep = 0;
 		ret = f.sp->over ? 0 : fill_fault(s, f.sp, f.addr, &pages);
 		if (ret == -EAGAIN || ret == -EINPROGRESS) {
 			s->nr_waiting += ret == -EINPROGRESS;
@@ -227,6 +230,7 @@ static void serve_faults(struct server *s)
 		s->gap = (s->gap * 3 + MIN(now - s->last_fault, 10 * BURST_GAP_NS)) / 4;
 		s->last_fault = now;
 		s->burst = MIN(s->burst + 1, 64 * 1024);
+		s->sweep++;
 	}
 	s->nr_faults = kept;
 }
@@ -328,7 +332,7 @@ static int64_t patience(const struct server *s, uint64_t now)
 
 	if (s->nr_faults > s->nr_waiting || s->unsettled)
 		return SERVE_RETRY_NS;
-	if (s->spin_allowed && s->gap < BURST_GAP_NS && now < s->last_fault + SPIN_NS)
+	if (s->cpus > 2 && s->gap < BURST_GAP_NS && now < s->last_fault + SPIN_NS)
 		return 0;
 	if (s->held)
 		wait = now < s->held ? (int64_t)(s->held - now) : 0;
@@ -553,6 +557,13 @@ static void serve_free(struct server *s)
 	free(s);
 }
 
+static unsigned cpus(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) ? 1 : (unsigned)CPU_COUNT(&set);
+}
+
 int serve(const struct lazy_options *opt, struct shared *sh, struct diag *diag)
 {
 	struct server *s = calloc(1, sizeof(*s));
@@ -563,7 +574,7 @@ int serve(const struct lazy_options *opt, struct shared *sh, struct diag *diag)
 	s->opt = opt;
 	s->sh = sh;
 	s->diag = diag;
-	s->spin_allowed = sysconf(_SC_NPROCESSORS_ONLN) > 1;
+	s->cpus = cpus();
 	ret = serve_start(s);
 	if (!ret)
 		ret = loop(s);

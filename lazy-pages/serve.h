@@ -49,7 +49,7 @@ struct server {
 	int epoll;
 	int signals;
 	int owner; /* pidfd of the restore that has started the service, -1: another */
-	bool spin_allowed;
+	unsigned cpus;
 	struct space *spaces[SHARED_MAX_SPACES]; /* by row */
 	unsigned nr_rows;			 /* rows that were ever used */
 	unsigned nr_spaces;
@@ -71,6 +71,7 @@ struct server {
 	unsigned nr_jobs, busy_jobs;
 	struct space *focus; /* where the last fault was: the drain goes on there */
 	uint64_t last_fault; /* ns */
+	uint64_t sweep;	     /* faults since the last long pause */
 	uint64_t burst;	     /* faults since the last pause */
 	uint64_t gap;	     /* ns between faults, smoothed */
 	struct pace pace;

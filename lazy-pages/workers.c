@@ -23,10 +23,10 @@ struct workers {
 	struct lane lanes[SHARED_NR_LANES];
 	struct lane back;
 	bool stop;
-	uint32_t pause;
 	int event;
 	unsigned nr, running, started, idle;
 	struct diag *diag;
+	uint32_t *step; /* of each worker: pages of the drain that it may fill at once; 0: none */
 	pthread_t thread[];
 };
 
@@ -46,9 +46,9 @@ static struct job *lane_take_all(struct lane *lane)
 	return job;
 }
 
-static struct job *next_job(struct workers *w)
+static struct job *next_job(struct workers *w, bool drain)
 {
-	for (unsigned i = 0; i < SHARED_NR_LANES; i++) {
+	for (unsigned i = 0; i < (drain ? SHARED_NR_LANES : SHARED_DRAIN); i++) {
 		struct lane *lane = &w->lanes[i];
 		struct job *job = lane->first;
 
@@ -105,16 +105,16 @@ static void *worker(void *arg)
 	struct job *job;
 	unsigned me;
 
-	if (filler_init(&bulk, w->diag, &w->pause))
+	if (filler_init(&bulk, w->diag, NULL))
 		return NULL;
 	urgent = bulk;
-	urgent.pause = NULL;
 	pthread_mutex_lock(&w->lock);
 	me = ++w->started;
+	bulk.step = &w->step[me - 1];
 	while (!w->stop) {
 		bool first;
 
-		job = next_job(w);
+		job = next_job(w, __atomic_load_n(bulk.step, __ATOMIC_RELAXED));
 		if (!job) {
 			w->idle++;
 			pthread_cond_wait(&w->work, &w->lock);
@@ -140,8 +140,10 @@ int workers_new(unsigned nr, struct diag *diag, struct workers **out)
 
 	if (!w)
 		return diag_fail(diag, ENOMEM, "out of memory for %u workers", nr);
+	w->step = calloc(nr, sizeof(*w->step));
 	w->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (w->event < 0) {
+	if (!w->step || w->event < 0) {
+		free(w->step);
 		free(w);
 		return diag_fail(diag, errno, "cannot make an eventfd: %s", strerror(errno));
 	}
@@ -169,6 +171,7 @@ void workers_free(struct workers *w)
 	close(w->event);
 	pthread_mutex_destroy(&w->lock);
 	pthread_cond_destroy(&w->work);
+	free(w->step);
 	free(w);
 }
 
@@ -184,7 +187,7 @@ int workers_submit(struct workers *w, struct job *job)
 	pthread_mutex_lock(&w->lock);
 	lane_put(&w->lanes[job->lane], job);
 	if (w->idle) {
-		pthread_cond_signal(&w->work);
+		pthread_cond_broadcast(&w->work); /* not each may take each job */
 	} else if (w->running < w->nr) {
 		ret = pthread_create(&w->thread[w->running], NULL, worker, w);
 		if (!ret)
@@ -209,12 +212,18 @@ struct job *workers_collect(struct workers *w)
 	return jobs;
 }
 
-void workers_pause(struct workers *w)
+void workers_allow(struct workers *w, unsigned nr, uint32_t step)
 {
-	__atomic_store_n(&w->pause, 1, __ATOMIC_RELAXED);
-}
+	bool more = false;
 
-void workers_resume(struct workers *w)
-{
-	__atomic_store_n(&w->pause, 0, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < w->nr; i++) {
+		uint32_t old = __atomic_exchange_n(&w->step[i], i < nr ? step : 0, __ATOMIC_RELAXED);
+
+		more |= !old && i < nr;
+	}
+	if (!more)
+		return;
+	pthread_mutex_lock(&w->lock);
+	pthread_cond_broadcast(&w->work);
+	pthread_mutex_unlock(&w->lock);
 }

@@ -52,10 +52,11 @@ int workers_submit(struct workers *w, struct job *job);
 /** workers_collect() - The jobs that have come back, linked by next, or NULL */
 struct job *workers_collect(struct workers *w);
 
-/** workers_pause() - Stop the drain's jobs after the step under way; they come back */
-void workers_pause(struct workers *w);
-
-/** workers_resume() - End a pause */
-void workers_resume(struct workers *w);
+/**
+ * workers_allow() - Let so many workers do the drain's jobs, and fill @step pages at once
+ *
+ * The jobs of the others come back after the step under way. In the beginning none is allowed.
+ */
+void workers_allow(struct workers *w, unsigned nr, uint32_t step);
 
 #endif

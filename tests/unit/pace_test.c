@@ -20,6 +20,7 @@ static void no_mode_is_no_limit(void **state)
 	pace_start(&p, &(struct lazy_modes){ 0 }, 5 * SECOND);
 	assert_int_equal(pace_hold(&p, 0), 0);
 	assert_int_equal(pace_hold(&p, 6 * SECOND), 6 * SECOND + PACE_HOLD_NS);
+	assert_true(pace_beside(&p));
 	assert_int_equal(pace_limit(&p, 512), 512);
 	pace_spend(&p, 512, 6 * SECOND);
 	assert_true(pace_next(&p) <= 6 * SECOND);
@@ -42,6 +43,7 @@ static void idle_counts_from_the_last_fault(void **state)
 	pace_start(&p, &(struct lazy_modes){ .until_idle = true }, 5 * SECOND);
 	assert_int_equal(pace_hold(&p, 0), 5 * SECOND + PACE_IDLE_NS);
 	assert_int_equal(pace_hold(&p, 7 * SECOND), 7 * SECOND + PACE_IDLE_NS);
+	assert_false(pace_beside(&p));
 	pace_hurry(&p);
 	assert_int_equal(pace_hold(&p, 0), 0);
 }
