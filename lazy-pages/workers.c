@@ -153,6 +153,7 @@ int workers_new(unsigned nr, struct diag *diag, struct workers **out)
 		lane_take_all(&w->lanes[i]);
 	lane_take_all(&w->back);
 	w->nr = nr;
+	workers_allow(w, nr, FILL_STEP);
 	w->diag = diag;
 	*out = w;
 	return 0;

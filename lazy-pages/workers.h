@@ -55,7 +55,7 @@ struct job *workers_collect(struct workers *w);
 /**
  * workers_allow() - Let so many workers do the drain's jobs, and fill @step pages at once
  *
- * The jobs of the others come back after the step under way. In the beginning none is allowed.
+ * The jobs of the others come back after the step under way. In the beginning all are, and FILL_STEP pages.
  */
 void workers_allow(struct workers *w, unsigned nr, uint32_t step);
 
