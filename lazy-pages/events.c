@@ -227,7 +227,7 @@ int events_note_areas(struct server *s, struct space *sp)
 	for (size_t i = 0; i < sp->src->nr_areas && !ret; i++) {
 		const struct source_area *a = &sp->src->areas[i];
 
-		if (fill_area(sp, a->start, a->end))
+		if (fill_area(sp, a->start, a->end) > 0)
 			ret = reorder_area(sp, a->start, a->end);
 	}
 	return change_end(s, sp, ret);

@@ -218,7 +218,9 @@ static int fill_result(struct filler *f, struct space *sp, struct piece *p, int6
 		fill_wake(sp, p->dst, PAGE_SIZE);
 		advance(p, 1);
 		return 0;
-	case ENOENT: /* not all of it is in one registered area */
+	case ENOENT: /* not all of it is in one registered area: the kernel looks for that before it looks for events */
+		if (fill_event_pending(sp))
+			return -EAGAIN;
 		if (want > 1) {
 			*step = want / 2;
 			return 0;

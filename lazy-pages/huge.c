@@ -107,7 +107,9 @@ static int result(struct filler *f, struct space *sp, uint64_t dst, uint64_t at,
 		mark(sp, at, &sp->stats->pages[lane]);
 		fill_wake(sp, dst, HUGE_PAGE);
 		return 0;
-	case -ENOENT:
+	case -ENOENT: /* the kernel looks for the area before it looks for events */
+		if (fill_event_pending(sp))
+			return -EAGAIN;
 		fill_wake(sp, dst, HUGE_PAGE);
 		if (sp->row->settled)
 			mark(sp, at, &sp->stats->gone);

@@ -169,7 +169,8 @@ int events_settle(struct server *s, struct space *sp);
 /** events_touched() - A zero page was filled in at @addr: it is in an area, known or not. Return: as above */
 int events_touched(struct server *s, struct space *sp, uint64_t addr);
 
-/** events_note_areas() - All that will be is registered now. Return: as above */
+/** events_note_areas() - Note which areas of the images are registered; before the process runs, if they are by then,
+ * and again when the restore is through. Return: as above */
 int events_note_areas(struct server *s, struct space *sp);
 
 /** events_replay() - Apply what a dead server had read and not applied. Return: 0, or -errno with a sentence */

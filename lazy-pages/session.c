@@ -240,7 +240,7 @@ static int take_process(struct server *s, unsigned place, pid_t pid, int uffd, p
 	ret = huge_anchor(&s->filler, sp);
 	if (ret)
 		return diag_fail(s->diag, -ret, "cannot fill huge pages of process %d: %s", row->pid, strerror(-ret));
-	ret = serve_add_space(s, sp);
+	ret = serve_add_space(s, sp) ?: events_note_areas(s, sp);
 	/* CRIU's processes hand themselves over, and register their memory after that; Thaw's has been. */
 	if (!ret && s->replays[row - s->sh->rows])
 		s->replays[row - s->sh->rows]->early = sender > 0 && sender != row->pid;
