@@ -7,15 +7,15 @@
 #include "lazy-pages/reorder.h"
 
 /*
- * What nobody has touched yet, in jobs for the workers: first the working sets (replay.c), then the drain. That
- * stands still while faults come in, until they are so many that somebody walks through all of the memory; then it goes on
- * beside them, if there is another CPU, and fills little at once. It
- * goes on behind the last fault, as fast as it is allowed to (pace.c).
+ * What nobody has touched yet, in jobs for the workers: first the working sets (replay.c), then the drain. That stands
+ * still while faults come in, until they are so many that somebody walks through all of the memory; then it goes on
+ * beside them, if there is another CPU, and fills little at once. It goes on behind the last fault, as fast as it is
+ * allowed to (pace.c).
  */
 
 #define JOB_MAX 512 /* pages: 2 MiB */
 #define JOB_MIN 16
-#define SWEEP 2500	/* faults after which somebody seems to walk through all of the memory */
+#define SWEEP 2500     /* faults after which somebody seems to walk through all of the memory */
 #define STEP_BESIDE 4u /* pages that are filled at once meanwhile: a fault waits for half of that at most */
 #define REPLAY_MAX 256 /* pages after which no further piece of a working set comes along */
 

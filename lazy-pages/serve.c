@@ -23,8 +23,8 @@
 /*
  * The owner thread: one loop that polls the userfaultfds, fills what is touched, and keeps the workers in jobs.
  *
- * Faults come in bursts. While one lasts the drain (drain.c) leaves a CPU free for whoever faults and for the owner,
- * who does not sleep meanwhile (SPIN) if there is a third one: waking up costs as much as the fill.
+ * Faults come in bursts. In a short one the drain (drain.c) stands still, so that a fault waits for nobody, and the
+ * owner does not sleep (SPIN) if there is a third CPU: waking up costs as much as the fill.
  */
 
 #define SPIN_NS 60000
