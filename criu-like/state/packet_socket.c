@@ -132,7 +132,8 @@ static int join(struct restore *r, const struct opened_file *f)
 
 		if (from->addr.len > sizeof(m.address))
 			return opener_fail(r, EPROTO, f, "an address that is too long");
-		memcpy(m.address, from->addr.data, from->addr.len);
+		if (from->addr.len) /* else data is NULL */
+			memcpy(m.address, from->addr.data, from->addr.len);
 		ret = set(r, f, PACKET_ADD_MEMBERSHIP, &m, sizeof(m));
 	}
 	return ret;
