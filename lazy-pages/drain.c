@@ -190,7 +190,7 @@ static struct space *replay_space(struct server *s, struct job *job)
 	return NULL;
 }
 
-static int submit(struct server *s, struct space *sp, enum shared_lane lane)
+int drain_submit(struct server *s, struct space *sp, enum shared_lane lane)
 {
 	struct job *job = s->idle_jobs;
 
@@ -214,30 +214,37 @@ static int feed_replay(struct server *s)
 
 		if (!sp)
 			return 0;
-		ret = submit(s, sp, SHARED_WSET);
+		ret = drain_submit(s, sp, SHARED_WSET);
 	}
 	return ret;
+}
+
+bool drain_rated(struct server *s, uint64_t now)
+{
+	uint64_t next = pace_next(&s->pace);
+
+	if (now < next)
+		s->held = next == PACE_NEVER ? 0 : next;
+	return now < next;
 }
 
 /* Give the workers jobs, until there are none, or the rate makes the drain wait. */
 static int feed_drain(struct server *s)
 {
 	while (s->idle_jobs) {
-		uint64_t now = now_ns(), next = pace_next(&s->pace);
 		struct job *job = s->idle_jobs;
+		uint64_t now = now_ns();
 		struct space *sp;
 		int ret;
 
-		if (now < next) {
-			s->held = next == PACE_NEVER ? 0 : next;
+		if (drain_rated(s, now))
 			return 0;
-		}
 		sp = drain_space(s, &job->piece);
 		if (!sp)
 			return 0;
 		sp->cursor = job->piece.dst + job->piece.nr * PAGE_SIZE;
 		pace_spend(&s->pace, job->piece.nr, now);
-		ret = submit(s, sp, SHARED_DRAIN);
+		ret = drain_submit(s, sp, SHARED_DRAIN);
 		if (ret)
 			return ret;
 	}
@@ -253,9 +260,9 @@ int drain_run(struct server *s)
 
 	s->held = now < s->feed_after ? s->feed_after : burst ? hold : 0;
 	if (now < s->feed_after || s->nr_faults || (burst && !beside)) {
-		workers_allow(s->workers, 0, 0);
+		workers_allow(s->workers, 0);
 		return ret;
 	}
-	workers_allow(s->workers, s->opt->workers, burst ? STEP_BESIDE : FILL_STEP);
+	workers_allow(s->workers, burst ? STEP_BESIDE : FILL_STEP);
 	return ret ?: feed_drain(s);
 }

@@ -226,7 +226,10 @@ int events_note_areas(struct server *s, struct space *sp)
 	change_begin(s, sp);
 	for (size_t i = 0; i < sp->src->nr_areas && !ret; i++) {
 		const struct source_area *a = &sp->src->areas[i];
+		uint64_t end;
 
+		if (reorder_known(sp, a->start, &end) && a->end <= end)
+			continue;
 		if (fill_area(sp, a->start, a->end) > 0)
 			ret = reorder_area(sp, a->start, a->end);
 	}

@@ -168,17 +168,9 @@ static int submit(struct server *s, struct space *sp, struct delivery *a, uint64
 		return 0;
 	point_at(&job->piece, a);
 	*slot = job->piece.run->index + job->piece.skip + job->piece.nr;
-	s->idle_jobs = job->next;
-	job->sp = sp;
 	job->delivery = a;
-	job->lane = SHARED_DRAIN;
-	job->opening = sp->gate.opening;
-	job->start = job->piece.dst;
-	job->end = job->start + job->piece.nr * PAGE_SIZE;
 	a->refs++;
-	sp->in_flight++;
-	s->busy_jobs++;
-	ret = workers_submit(s->workers, job);
+	ret = drain_submit(s, sp, SHARED_DRAIN);
 	return ret ? ret : 1;
 }
 
@@ -376,24 +368,29 @@ static int ask_some(struct server *s)
 	return 0;
 }
 
+/* Is nothing to come ahead of time while somebody touches memory? Then s->held is set. */
+static bool until_idle(struct server *s, uint64_t now)
+{
+	uint64_t hold = pace_hold(&s->pace, s->last_fault);
+
+	if (!s->pace.modes.until_idle || now >= hold)
+		return false;
+	s->held = hold;
+	return true;
+}
+
 /* Ask ahead, as far as that is wanted. */
 static int ask_ahead(struct server *s)
 {
-	uint64_t now = now_ns(), hold = pace_hold(&s->pace, s->last_fault);
+	uint64_t now = now_ns();
 	bool waiting = s->nr_waiting || now < s->last_fault + WAITING_NS;
 	int ret = 1;
 
-	if (s->pace.modes.until_idle && now < hold) {
-		s->held = hold;
+	if (until_idle(s, now))
 		return 0;
-	}
 	while (ret > 0 && network_owed(s->opt->network) + s->fetch.staged < (waiting ? AHEAD_WAITING : AHEAD)) {
-		uint64_t next = pace_next(&s->pace);
-
-		if (now < next) {
-			s->held = next == PACE_NEVER ? 0 : next;
+		if (drain_rated(s, now))
 			return 0;
-		}
 		ret = ask_some(s);
 	}
 	return MIN(ret, 0);
@@ -490,20 +487,14 @@ static bool anything_settled(const struct server *s)
 /* Let more come, as far as that is wanted. */
 static void grant(struct server *s)
 {
-	uint64_t now = now_ns(), hold = pace_hold(&s->pace, s->last_fault);
+	uint64_t now = now_ns();
 	uint64_t some = s->pace.modes.drain_rate ? NETWORK_PIECE : GRANT;
 
-	if (s->pace.modes.until_idle && now < hold) {
-		s->held = hold;
+	if (until_idle(s, now))
 		return;
-	}
 	while (network_owed(s->opt->network) + s->fetch.staged + some <= GRANTED && anything_settled(s)) {
-		uint64_t next = pace_next(&s->pace);
-
-		if (now < next) {
-			s->held = next == PACE_NEVER ? 0 : next;
+		if (drain_rated(s, now))
 			return;
-		}
 		network_grant(s->opt->network, some);
 		pace_spend(&s->pace, some, now);
 	}

@@ -139,6 +139,16 @@ int serve_source(struct server *s, pid_t image_pid, struct source **out);
 /** drain_run() - Let the drain go on, or stand still while faults come in. Return: 0, or -errno with a sentence */
 int drain_run(struct server *s);
 
+/**
+ * drain_submit() - Hand the first idle job, whose piece is set, to the workers
+ *
+ * Return: 0, or -errno with a sentence
+ */
+int drain_submit(struct server *s, struct space *sp, enum shared_lane lane);
+
+/** drain_rated() - Does the rate make the drain wait? Then s->held is set */
+bool drain_rated(struct server *s, uint64_t now);
+
 /** drain_jobs_back() - Take back the jobs from @job on, which workers are through with; takes NULL */
 void drain_jobs_back(struct server *s, struct job *job);
 

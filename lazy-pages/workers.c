@@ -26,7 +26,7 @@ struct workers {
 	int event;
 	unsigned nr, running, started, idle;
 	struct diag *diag;
-	uint32_t *step; /* of each worker: pages of the drain that it may fill at once; 0: none */
+	uint32_t step; /* pages of the drain that may be filled at once; 0: none */
 	pthread_t thread[];
 };
 
@@ -105,16 +105,16 @@ static void *worker(void *arg)
 	struct job *job;
 	unsigned me;
 
-	if (filler_init(&bulk, w->diag, NULL))
+	if (filler_init(&bulk, w->diag, &w->step))
 		return NULL;
 	urgent = bulk;
+	urgent.step = NULL;
 	pthread_mutex_lock(&w->lock);
 	me = ++w->started;
-	bulk.step = &w->step[me - 1];
 	while (!w->stop) {
 		bool first;
 
-		job = next_job(w, __atomic_load_n(bulk.step, __ATOMIC_RELAXED));
+		job = next_job(w, __atomic_load_n(&w->step, __ATOMIC_RELAXED));
 		if (!job) {
 			w->idle++;
 			pthread_cond_wait(&w->work, &w->lock);
@@ -140,10 +140,8 @@ int workers_new(unsigned nr, struct diag *diag, struct workers **out)
 
 	if (!w)
 		return diag_fail(diag, ENOMEM, "out of memory for %u workers", nr);
-	w->step = calloc(nr, sizeof(*w->step));
 	w->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (!w->step || w->event < 0) {
-		free(w->step);
+	if (w->event < 0) {
 		free(w);
 		return diag_fail(diag, errno, "cannot make an eventfd: %s", strerror(errno));
 	}
@@ -153,7 +151,7 @@ int workers_new(unsigned nr, struct diag *diag, struct workers **out)
 		lane_take_all(&w->lanes[i]);
 	lane_take_all(&w->back);
 	w->nr = nr;
-	workers_allow(w, nr, FILL_STEP);
+	w->step = FILL_STEP;
 	w->diag = diag;
 	*out = w;
 	return 0;
@@ -172,7 +170,6 @@ void workers_free(struct workers *w)
 	close(w->event);
 	pthread_mutex_destroy(&w->lock);
 	pthread_cond_destroy(&w->work);
-	free(w->step);
 	free(w);
 }
 
@@ -188,7 +185,7 @@ int workers_submit(struct workers *w, struct job *job)
 	pthread_mutex_lock(&w->lock);
 	lane_put(&w->lanes[job->lane], job);
 	if (w->idle) {
-		pthread_cond_broadcast(&w->work); /* not each may take each job */
+		pthread_cond_signal(&w->work);
 	} else if (w->running < w->nr) {
 		ret = pthread_create(&w->thread[w->running], NULL, worker, w);
 		if (!ret)
@@ -213,16 +210,9 @@ struct job *workers_collect(struct workers *w)
 	return jobs;
 }
 
-void workers_allow(struct workers *w, unsigned nr, uint32_t step)
+void workers_allow(struct workers *w, uint32_t step)
 {
-	bool more = false;
-
-	for (unsigned i = 0; i < w->nr; i++) {
-		uint32_t old = __atomic_exchange_n(&w->step[i], i < nr ? step : 0, __ATOMIC_RELAXED);
-
-		more |= !old && i < nr;
-	}
-	if (!more)
+	if (__atomic_exchange_n(&w->step, step, __ATOMIC_RELAXED) || !step)
 		return;
 	pthread_mutex_lock(&w->lock);
 	pthread_cond_broadcast(&w->work);

@@ -53,10 +53,10 @@ int workers_submit(struct workers *w, struct job *job);
 struct job *workers_collect(struct workers *w);
 
 /**
- * workers_allow() - Let so many workers do the drain's jobs, and fill @step pages at once
+ * workers_allow() - Let the drain's jobs fill @step pages at once; FILL_STEP in the beginning
  *
- * The jobs of the others come back after the step under way. In the beginning all are, and FILL_STEP pages.
+ * With 0 those under way come back after the step that they are at, and the others wait.
  */
-void workers_allow(struct workers *w, unsigned nr, uint32_t step);
+void workers_allow(struct workers *w, uint32_t step);
 
 #endif
