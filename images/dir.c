@@ -358,6 +358,21 @@ int image_dir_finished(struct image_dir *dir, const char *name, struct diag *dia
 	return 0;
 }
 
+int image_dir_end_file(struct image_dir *dir, const char *name, int fd, int error, struct diag *diag)
+{
+	int ret = error;
+
+	if (close(fd) && !ret)
+		ret = -errno;
+	if (ret)
+		ret = diag_fail(diag, -ret, "cannot write %s/%s: %s", dir->path, name, strerror(-ret));
+	else
+		ret = image_dir_finished(dir, name, diag);
+	if (ret)
+		image_dir_forget(dir, name);
+	return ret;
+}
+
 void image_dir_forget(struct image_dir *dir, const char *name)
 {
 	char tmp[IMAGE_NAME_MAX + 16];

@@ -20,6 +20,15 @@ int image_dir_temp_dir(struct image_dir *dir, const char *name, struct diag *dia
 /** image_dir_finished() - A file is whole and may be committed. Return: 0, or -errno with a sentence */
 int image_dir_finished(struct image_dir *dir, const char *name, struct diag *diag);
 
+/**
+ * image_dir_end_file() - Close what was started under @name: it is whole, or forgotten
+ * @fd: of image_dir_temp_file()
+ * @error: 0, or the -errno that writing came to
+ *
+ * Return: 0, or -errno with a sentence
+ */
+int image_dir_end_file(struct image_dir *dir, const char *name, int fd, int error, struct diag *diag);
+
 /** image_dir_forget() - Remove what was started under @name */
 void image_dir_forget(struct image_dir *dir, const char *name);
 

@@ -95,15 +95,7 @@ int sums_write(const struct sums_list *list, struct image_dir *dir, uint32_t pag
 	ret = full_write(fd, &head, sizeof(head));
 	if (!ret)
 		ret = full_write(fd, list->v, list->nr * sizeof(*list->v));
-	if (close(fd) && !ret)
-		ret = -errno;
-	if (ret)
-		ret = diag_fail(diag, -ret, "cannot write %s/%s: %s", image_dir_path(dir), name, strerror(-ret));
-	else
-		ret = image_dir_finished(dir, name, diag);
-	if (ret)
-		image_dir_forget(dir, name);
-	return ret;
+	return image_dir_end_file(dir, name, fd, ret, diag);
 }
 
 void sums_free(struct sums_list *list)

@@ -226,15 +226,7 @@ int wset_write(struct image_dir *dir, const struct pagemap *map, const struct ws
 	if (fd < 0)
 		return fd;
 	ret = write_chunks(fd, &head, set);
-	if (close(fd) && !ret)
-		ret = -errno;
-	if (ret)
-		ret = diag_fail(diag, -ret, "cannot write %s/%s: %s", image_dir_path(dir), name, strerror(-ret));
-	else
-		ret = image_dir_finished(dir, name, diag);
-	if (ret)
-		image_dir_forget(dir, name);
-	return ret;
+	return image_dir_end_file(dir, name, fd, ret, diag);
 }
 
 uint64_t wset_pages(const struct wset *set)

@@ -535,7 +535,7 @@ int fetch_start(struct server *s)
 		return ret;
 	diag_info(s->diag, "Pages come from %s by %s protocol", network_peer(s->opt->network),
 		  network_pushes(s->opt->network) ? "Thaw's" : "CRIU's");
-	s->sh->loose[3] = network_fd(s->opt->network);
+	s->sh->loose[LOOSE_NETWORK] = network_fd(s->opt->network);
 	return serve_watch(s, network_fd(s->opt->network), WATCH_NETWORK, 0);
 }
 

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "common/util.h"
-#include "images/vma_status.h"
 #include "images/proto/all.h"
+#include "images/shared.h"
 #include "lazy-pages/hold.h"
 
 /*
@@ -46,18 +46,6 @@
 
 #define NO_MEMORY_TRIES 2000 /* a millisecond each */
 
-/* A part of an object in the address space of a process of the images. */
-struct share {
-	uint64_t start, end;
-	uint64_t number, offset; /* the object's, and of start in it */
-};
-
-struct shares {
-	pid_t image_pid;
-	struct share *v;
-	size_t nr;
-};
-
 struct object_source {
 	uint64_t number;
 	struct source *src;
@@ -66,8 +54,6 @@ struct object_source {
 struct objects {
 	struct space **v; /* the objects of all sessions */
 	size_t nr, cap;
-	struct shares *shares;
-	size_t nr_shares, cap_shares;
 	struct object_source *sources;
 	size_t nr_sources, cap_sources;
 };
@@ -81,50 +67,11 @@ void objects_free(struct objects *o)
 {
 	if (!o)
 		return;
-	for (size_t i = 0; i < o->nr_shares; i++)
-		free(o->shares[i].v);
 	for (size_t i = 0; i < o->nr_sources; i++)
 		source_put(o->sources[i].src);
-	free(o->shares);
 	free(o->sources);
 	free(o->v);
 	free(o);
-}
-
-static bool is_share(const VmaEntry *v)
-{
-	return v->status & VMA_ANON_SHARED && !(v->status & VMA_SYSVIPC) && v->start < v->end;
-}
-
-/* The shares of a process of the images. Return: them, NULL when out of memory or after a sentence */
-static const struct shares *shares_of(struct server *s, pid_t image_pid)
-{
-	struct objects *o = s->objects;
-	struct shares *new;
-	MmEntry *mm = NULL;
-
-	for (size_t i = 0; i < o->nr_shares; i++)
-		if (o->shares[i].image_pid == image_pid)
-			return &o->shares[i];
-	if (grow(&o->shares, o->nr_shares, &o->cap_shares, sizeof(*o->shares)))
-		return NULL;
-	if (image_exists(s->dir, IMG_MM, (uint64_t)image_pid) &&
-	    image_read_one(s->dir, IMG_MM, (uint64_t)image_pid, &mm, s->diag))
-		return NULL;
-	new = &o->shares[o->nr_shares];
-	*new = (struct shares){ .image_pid = image_pid };
-	new->v = calloc(mm ? mm->n_vmas + 1 : 1, sizeof(*new->v));
-	for (size_t i = 0; new->v &&mm &&i < mm->n_vmas; i++) {
-		const VmaEntry *v = mm->vmas[i];
-
-		if (is_share(v))
-			new->v[new->nr++] = (struct share){ v->start, v->end, v->shmid, v->pgoff };
-	}
-	image_free(mm);
-	if (!new->v)
-		return NULL;
-	o->nr_shares++;
-	return new;
 }
 
 static struct space *find_object(const struct server *s, int32_t session, uint64_t number)
@@ -139,12 +86,10 @@ static struct space *find_object(const struct server *s, int32_t session, uint64
 }
 
 /* The object that lies at @addr of a process. Return: it with @offset set, or NULL */
-static struct space *object_at(struct server *s, const struct space *sp, uint64_t addr, uint64_t *offset)
+static struct space *object_at(const struct server *s, const struct space *sp, uint64_t addr, uint64_t *offset)
 {
-	const struct shares *shares = sp->row->shares == SHARES_KNOWN ? shares_of(s, sp->row->image_pid) : NULL;
-
-	for (size_t i = 0; shares && i < shares->nr; i++) {
-		const struct share *sh = &shares->v[i];
+	for (size_t i = 0; sp->row->shares == SHARES_KNOWN && i < sp->src->nr_shares; i++) {
+		const struct source_share *sh = &sp->src->shares[i];
 
 		if (addr < sh->start || addr >= sh->end)
 			continue;
@@ -295,11 +240,10 @@ void objects_after_read(struct server *s, struct space *sp)
 
 static int removed(struct server *s, struct space *sp, uint64_t start, uint64_t end, bool replay)
 {
-	const struct shares *shares = shares_of(s, sp->row->image_pid);
-	int ret = shares ? 0 : -ENOMEM;
+	int ret = 0;
 
-	for (size_t i = 0; !ret && i < shares->nr; i++) {
-		const struct share *sh = &shares->v[i];
+	for (size_t i = 0; !ret && i < sp->src->nr_shares; i++) {
+		const struct source_share *sh = &sp->src->shares[i];
 		uint64_t from = MAX(start, sh->start), to = MIN(end, sh->end), offset = sh->offset + from - sh->start;
 		struct space *obj = from < to ? find_object(s, sp->row->session, sh->number) : NULL;
 		struct piece p;
@@ -316,10 +260,10 @@ static int removed(struct server *s, struct space *sp, uint64_t start, uint64_t 
 	return ret;
 }
 
-static bool touches(const struct shares *shares, uint64_t start, uint64_t end)
+static bool touches(const struct source *src, uint64_t start, uint64_t end)
 {
-	for (size_t i = 0; i < shares->nr; i++)
-		if (start < shares->v[i].end && end > shares->v[i].start)
+	for (size_t i = 0; i < src->nr_shares; i++)
+		if (start < src->shares[i].end && end > src->shares[i].start)
 			return true;
 	return false;
 }
@@ -336,21 +280,17 @@ static int moved(struct server *s, struct space *sp)
 
 int objects_event(struct server *s, struct space *sp, const struct uffd_msg *msg, bool replay)
 {
-	const struct shares *shares;
 	uint64_t from = msg->arg.remap.from, to = msg->arg.remap.to, len = MAX(msg->arg.remap.len, 1);
 
 	if (sp->row->shares != SHARES_KNOWN || msg->event == UFFD_EVENT_FORK)
 		return 0;
-	shares = shares_of(s, sp->row->image_pid);
-	if (!shares)
-		return -ENOMEM;
 	switch (msg->event) {
 	case UFFD_EVENT_REMOVE:
 		return removed(s, sp, msg->arg.remove.start, msg->arg.remove.end, replay);
 	case UFFD_EVENT_UNMAP:
-		return touches(shares, msg->arg.remove.start, msg->arg.remove.end) ? moved(s, sp) : 0;
+		return touches(sp->src, msg->arg.remove.start, msg->arg.remove.end) ? moved(s, sp) : 0;
 	case UFFD_EVENT_REMAP: /* of length 0: mapped a second time */
-		return touches(shares, from, from + len) || touches(shares, to, to + len) ? moved(s, sp) : 0;
+		return touches(sp->src, from, from + len) || touches(sp->src, to, to + len) ? moved(s, sp) : 0;
 	}
 	return 0;
 }
@@ -492,40 +432,25 @@ int objects_take(struct server *s, unsigned place, uint64_t number, int fd)
 	return attach(s, sp, false);
 }
 
-/* The descriptors that belonged to a dead server's memory are of no use. */
-static void close_stale(int32_t *fd)
-{
-	int stale = *fd;
-
-	*fd = -1;
-	if (stale >= 0)
-		close(stale);
-}
-
 int objects_adopt(struct server *s, struct shared_row *row)
 {
 	struct source *src;
 	struct space *sp;
 	int ret;
 
-	close_stale(&row->uffd);
-	close_stale(&row->hold_fd);
+	shared_close(&row->uffd); /* they belonged to the dead server's memory */
+	shared_close(&row->hold_fd);
 	ret = object_source(s, row->number, &src);
 	if (!ret)
 		ret = space_adopt(&sp, row, &s->sh->sessions[row->session].stats, src, s->diag);
 	return ret ?: attach(s, sp, true);
 }
 
-int objects_join(struct server *s, struct shared_row *row)
+void objects_join(const struct server *s, struct shared_row *row, const struct source *src)
 {
-	const struct shares *shares = shares_of(s, row->image_pid);
-
-	if (!shares)
-		return diag_fail(s->diag, ENOMEM, "cannot read the areas of process %d", row->image_pid);
-	for (size_t i = 0; i < shares->nr; i++)
-		if (find_object(s, row->session, shares->v[i].number))
+	for (size_t i = 0; i < src->nr_shares; i++)
+		if (find_object(s, row->session, src->shares[i].number))
 			row->shares = SHARES_KNOWN;
-	return 0;
 }
 
 int objects_poison(struct image_dir *dir, const struct shared_row *row, struct diag *diag)
@@ -537,7 +462,8 @@ int objects_poison(struct image_dir *dir, const struct shared_row *row, struct d
 		return 0;
 	ret = image_read_one(dir, IMG_MM, (uint64_t)row->image_pid, &mm, diag);
 	for (size_t i = 0; !ret && i < mm->n_vmas; i++)
-		if (is_share(mm->vmas[i])) /* one that is not registered cannot be poisoned, and need not be */
+		if (shared_is_anonymous(
+			    mm->vmas[i])) /* one that is not registered cannot be poisoned, and need not be */
 			fill_poison(row->uffd, mm->vmas[i]->start, mm->vmas[i]->end - mm->vmas[i]->start);
 	if (!ret)
 		image_free(mm);

@@ -34,9 +34,8 @@ int objects_take(struct server *s, unsigned place, uint64_t number, int fd);
 /** objects_adopt() - The object that a dead server left in @row. Return: 0, or -errno with a sentence */
 int objects_adopt(struct server *s, struct shared_row *row);
 
-/** objects_join() - Does a process of the images map objects that its session has? Sets what @row says of it. Return:
- * 0, or -errno with a sentence */
-int objects_join(struct server *s, struct shared_row *row);
+/** objects_join() - Does a process with pages of @src map objects that its session has? Sets what @row says of it */
+void objects_join(const struct server *s, struct shared_row *row, const struct source *src);
 
 /**
  * objects_fault() - Serve a fault of a process, if it is in shared memory

@@ -419,26 +419,21 @@ static int own_descriptors(struct server *s)
 	sigset_t set;
 	int ret;
 
-	for (unsigned i = 0; i < SHARED_MAX_LOOSE; i++) {
-		int fd = s->sh->loose[i];
-
-		s->sh->loose[i] = -1; /* first: nobody may close its number's next holder */
-		if (fd >= 0)
-			close(fd);
-	}
-	s->epoll = s->sh->loose[0] = epoll_create1(EPOLL_CLOEXEC);
+	for (unsigned i = 0; i < SHARED_MAX_LOOSE; i++)
+		shared_close(&s->sh->loose[i]);
+	s->epoll = s->sh->loose[LOOSE_EPOLL] = epoll_create1(EPOLL_CLOEXEC);
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	s->signals = s->sh->loose[1] = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	s->signals = s->sh->loose[LOOSE_SIGNALS] = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (s->epoll < 0 || s->signals < 0)
 		return diag_fail(s->diag, errno, "cannot make a descriptor: %s", strerror(errno));
 	ret = workers_new(s->opt->workers, s->diag, &s->workers);
 	if (ret)
 		return ret;
-	s->sh->loose[2] = workers_fd(s->workers);
+	s->sh->loose[LOOSE_WORKERS] = workers_fd(s->workers);
 	ret = serve_watch(s, s->signals, WATCH_SIGNAL, 0) ?: serve_watch(s, workers_fd(s->workers), WATCH_WORKERS, 0);
 	return ret ?: observe_start(s);
 }

@@ -24,8 +24,7 @@
  */
 
 /* Places in shared->loose. */
-#define LOOSE_SCRAPE 4
-#define LOOSE_OWNER 5
+enum { LOOSE_EPOLL, LOOSE_SIGNALS, LOOSE_WORKERS, LOOSE_NETWORK, LOOSE_SCRAPE, LOOSE_OWNER };
 
 struct fault {
 	struct space *sp;

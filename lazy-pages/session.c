@@ -34,13 +34,10 @@ static struct shared_session *session(struct server *s, unsigned place)
 
 static void close_conn(struct server *s, struct shared_session *ss)
 {
-	int fd = ss->conn_fd;
-
-	if (fd < 0)
+	if (ss->conn_fd < 0)
 		return;
-	serve_unwatch(s, fd);
-	ss->conn_fd = -1; /* first: a successor must not take the number's next holder for it */
-	close(fd);
+	serve_unwatch(s, ss->conn_fd);
+	shared_close(&ss->conn_fd);
 }
 
 /* One that has never been used, else the one that has been over for longest. */
@@ -229,7 +226,7 @@ static int take_process(struct server *s, unsigned place, pid_t pid, int uffd, p
 	fcntl(uffd, F_SETFL, fcntl(uffd, F_GETFL) | O_NONBLOCK);
 	ret = serve_source(s, pid, &src);
 	if (!ret)
-		ret = objects_join(s, row);
+		objects_join(s, row, src);
 	if (!ret)
 		ret = space_open(&sp, row, &ss->stats, src, s->diag);
 	if (ret)

@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 struct shared *shared_new(void)
 {
@@ -16,4 +17,13 @@ struct shared *shared_new(void)
 	for (unsigned i = 0; i < SHARED_MAX_LOOSE; i++)
 		sh->loose[i] = -1;
 	return sh;
+}
+
+void shared_close(int32_t *fd)
+{
+	int held = *fd;
+
+	*fd = -1;
+	if (held >= 0)
+		close(held);
 }

@@ -137,6 +137,9 @@ struct shared {
 /** shared_new() - Shared memory with nothing in it. Return: it, or NULL when out of memory */
 struct shared *shared_new(void);
 
+/** shared_close() - Close a descriptor, if there is one; first nobody may find its number's next holder there */
+void shared_close(int32_t *fd);
+
 /** shared_add() - Count in shared memory, from any thread */
 static inline void shared_add(uint64_t *counter, uint64_t n)
 {

@@ -221,15 +221,6 @@ void space_publish(struct space *sp)
 	sp->row->live = 1;
 }
 
-static void close_held(int32_t *fd)
-{
-	int held = *fd;
-
-	*fd = -1;
-	if (held >= 0)
-		close(held);
-}
-
 void space_close_row(struct shared_row *row)
 {
 	row->closing = 1;
@@ -237,9 +228,9 @@ void space_close_row(struct shared_row *row)
 		close(row->uffd);
 	row->uffd = -1;
 	if (row->object)
-		close_held(&row->object_fd);
-	close_held(&row->pidfd);
-	close_held(&row->memfd);
+		shared_close(&row->object_fd);
+	shared_close(&row->pidfd);
+	shared_close(&row->memfd);
 	row->live = 0;
 }
 

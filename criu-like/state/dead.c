@@ -36,20 +36,11 @@ pid_t dead_pid(const struct restore *r, const RegFileEntry *e)
 }
 
 /* A child whose end tells nobody. @pid: the number that it shall have, 0: any. Return: its pid, or -errno */
-static pid_t make(const struct restore *r, pid_t pid)
+static pid_t make(struct restore *r, pid_t pid)
 {
 	struct clone_args args = { .set_tid = pid ? (uintptr_t)&pid : 0, .set_tid_size = pid != 0 };
-	unsigned tries = 0;
-	pid_t got;
 
-	do {
-		got = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-		if (got == 0)
-			for (;;)
-				syscall(SYS_pause);
-		got = got < 0 ? -errno : got;
-	} while (got == -EEXIST && !tree_wait_pid(r, pid, &tries));
-	return got;
+	return tree_clone(r, &args);
 }
 
 static void end(const pid_t *pid)

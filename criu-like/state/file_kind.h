@@ -287,6 +287,10 @@ int opener_setup(struct restore *r, const struct opened_file *f, uint32_t flags,
 
 /* socket_options.c */
 
+/** opener_socket() - Make the socket of an open file and keep it at f->fd; socket(2). Return: 0, or -errno with a
+ * sentence */
+int opener_socket(struct restore *r, struct opened_file *f, int family, int type, int protocol);
+
 /**
  * socket_number() - An option that is an int, getsockopt(2). Return: its value, 0 where the socket has none, and 0 with
  * a sentence that ends the stage if it cannot be read

@@ -352,16 +352,12 @@ static int restore_ip_options(struct restore *r, const struct opened_file *f)
 static int inet_open(struct restore *r, struct opened_file *f)
 {
 	const InetSkEntry *e = f->entry->isk;
-	int ret = check_entry(r, e), fd;
+	int ret = check_entry(r, e);
 
+	if (ret == 0)
+		ret = opener_socket(r, f, (int)e->family, (int)e->type, (int)e->proto);
 	if (ret < 0)
 		return ret;
-	fd = socket((int)e->family, (int)e->type | SOCK_CLOEXEC, (int)e->proto);
-	if (fd < 0)
-		return opener_fail(r, errno, f, "socket");
-	f->fd = opener_keep(r, fd);
-	if (f->fd < 0)
-		return f->fd;
 	if (tcp_is_connection(r, e))
 		ret = tcp_open(r, f);
 	else if (!is_tcp(e) || e->state == TCP_LISTEN || !e->dst_port)

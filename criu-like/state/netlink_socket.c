@@ -148,14 +148,10 @@ static int attach(struct restore *r, const struct opened_file *f)
 static int netlink_open(struct restore *r, struct opened_file *f)
 {
 	const NetlinkSkEntry *e = f->entry->nlsk;
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, (int)e->protocol), ret;
+	int ret = opener_socket(r, f, AF_NETLINK, SOCK_RAW, (int)e->protocol);
 
-	if (fd < 0)
-		return opener_fail(r, errno, f, "socket");
-	f->fd = opener_keep(r, fd);
-	if (f->fd < 0)
-		return f->fd;
-	ret = attach(r, f);
+	if (ret == 0)
+		ret = attach(r, f);
 	if (ret == 0)
 		ret = socket_options_restore(r, f, e->opts);
 	return ret < 0 ? ret : opener_setup(r, f, e->flags, e->fown);

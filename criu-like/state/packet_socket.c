@@ -175,14 +175,10 @@ static int attach(struct restore *r, const struct opened_file *f)
 static int packet_open(struct restore *r, struct opened_file *f)
 {
 	const PacketSockEntry *e = f->entry->psk;
-	int fd = socket(AF_PACKET, (int)e->type | SOCK_CLOEXEC, (int)e->protocol), ret;
+	int ret = opener_socket(r, f, AF_PACKET, (int)e->type, (int)e->protocol);
 
-	if (fd < 0)
-		return opener_fail(r, errno, f, "socket");
-	f->fd = opener_keep(r, fd);
-	if (f->fd < 0)
-		return f->fd;
-	ret = attach(r, f);
+	if (ret == 0)
+		ret = attach(r, f);
 	if (ret == 0)
 		ret = socket_options_restore(r, f, e->opts);
 	return ret < 0 ? ret : opener_setup(r, f, e->flags, e->fown);

@@ -24,6 +24,7 @@
 #include "criu-like/state/files.h"
 #include "criu-like/state/page_out.h"
 #include "criu-like/state/vma.h"
+#include "images/shared.h"
 #include "images/pagestore.h"
 #include "lazy-pages/wire/restore_socket.h"
 
@@ -182,11 +183,6 @@ struct shmem_restore {
 	size_t nr, cap;
 };
 
-static bool is_shared_anonymous(const VmaEntry *v)
-{
-	return v->status & VMA_ANON_SHARED && !(v->status & VMA_SYSVIPC);
-}
-
 static int note_vma(struct shmem_restore *s, const VmaEntry *v)
 {
 	uint64_t size = v->pgoff + (v->end - v->start);
@@ -209,7 +205,7 @@ static bool goes_on(const MmEntry *mm, size_t i)
 {
 	const VmaEntry *v = mm->vmas[i], *next = i + 1 < mm->n_vmas ? mm->vmas[i + 1] : NULL;
 
-	return next && is_shared_anonymous(next) && next->shmid == v->shmid && next->start == v->end &&
+	return next && shared_is_anonymous(next) && next->shmid == v->shmid && next->start == v->end &&
 	       next->pgoff == v->pgoff + (v->end - v->start);
 }
 
@@ -219,7 +215,7 @@ static void note_trimmed(struct shmem_restore *s, const MmEntry *mm)
 	for (size_t i = 0; mm && i < mm->n_vmas; i++) {
 		const VmaEntry *v = mm->vmas[i];
 
-		for (size_t k = 0; k < s->nr && is_shared_anonymous(v); k++)
+		for (size_t k = 0; k < s->nr && shared_is_anonymous(v); k++)
 			if (s->v[k].shmid == v->shmid && v->pgoff + (v->end - v->start) < s->v[k].size)
 				s->v[k].trimmed |= !goes_on(mm, i);
 	}
@@ -338,7 +334,7 @@ int shmem_restore(struct restore *r)
 		const MmEntry *mm = r->tree.procs[i]->mm;
 
 		for (size_t k = 0; mm && !ret && k < mm->n_vmas; k++)
-			if (is_shared_anonymous(mm->vmas[k]))
+			if (shared_is_anonymous(mm->vmas[k]))
 				ret = note_vma(s, mm->vmas[k]);
 	}
 	for (size_t i = 0; !ret && i < r->tree.nr; i++)
@@ -356,7 +352,7 @@ int shmem_restore(struct restore *r)
 
 bool shmem_is_lazy(const struct restore *r, const VmaEntry *v)
 {
-	for (size_t i = 0; is_shared_anonymous(v) && i < r->shmem->nr; i++)
+	for (size_t i = 0; shared_is_anonymous(v) && i < r->shmem->nr; i++)
 		if (r->shmem->v[i].shmid == v->shmid)
 			return r->shmem->v[i].lazy;
 	return false;

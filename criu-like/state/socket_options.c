@@ -30,6 +30,16 @@ struct option {
 
 #define FIELD(f) offsetof(SkOptsEntry, f), offsetof(SkOptsEntry, has_##f)
 
+int opener_socket(struct restore *r, struct opened_file *f, int family, int type, int protocol)
+{
+	int fd = socket(family, type | SOCK_CLOEXEC, protocol);
+
+	if (fd < 0)
+		return opener_fail(r, errno, f, "socket");
+	f->fd = opener_keep(r, fd);
+	return MIN(f->fd, 0);
+}
+
 static const struct option options[] = {
 	{ SOL_SOCKET, SO_REUSEADDR, FIELD(reuseaddr), YES_NO, ALL },
 	{ SOL_SOCKET, SO_REUSEPORT, FIELD(so_reuseport), YES_NO, ALL },

@@ -361,26 +361,31 @@ int tree_wait_pid(const struct restore *r, pid_t pid, unsigned *tries)
 	return 0;
 }
 
-/* The new task spins on pause() until it is seized; all its signals are blocked, as ours are. */
+pid_t tree_clone(struct restore *r, struct clone_args *args)
+{
+	pid_t wanted = args->set_tid_size ? *(const pid_t *)(uintptr_t)args->set_tid : 0, got;
+	unsigned tries = 0;
+
+	do {
+		got = (pid_t)syscall(SYS_clone3, args, sizeof(*args));
+		if (got == 0 && args->flags & CLONE_NEWPID && pidns_init(r))
+			pidns_run_init(r);
+		if (got == 0)
+			for (;;)
+				syscall(SYS_pause);
+		got = got < 0 ? -errno : got;
+	} while (got == -EEXIST && !tree_wait_pid(r, wanted, &tries));
+	return got;
+}
+
 static pid_t clone_first(struct restore *r, pid_t pid)
 {
 	struct clone_args args = { .flags = (r->opt->sibling ? CLONE_PARENT : 0) | (r->pidns ? CLONE_NEWPID : 0),
 				   .exit_signal = r->opt->sibling ? 0 : SIGCHLD,
 				   .set_tid = (uintptr_t)&pid,
 				   .set_tid_size = 1 };
-	unsigned tries = 0;
-	pid_t got;
 
-	do {
-		got = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-		if (got == 0 && pidns_init(r))
-			pidns_run_init(r);
-		if (got == 0)
-			for (;;)
-				syscall(SYS_pause);
-		got = got < 0 ? -errno : got;
-	} while (got == -EEXIST && !tree_wait_pid(r, pid, &tries));
-	return got;
+	return tree_clone(r, &args);
 }
 
 int tree_birth(struct restore *r)

@@ -30,6 +30,17 @@ int tree_plan(struct restore *r);
  */
 int tree_birth(struct restore *r);
 
+struct clone_args;
+
+/**
+ * tree_clone() - clone3(2), tried again for a moment while the number that @args asks for belongs to who has ended
+ *
+ * The new task spins on pause(), with all its signals blocked, as ours are; the init of a new PID namespace runs.
+ *
+ * Return: its pid, or -errno (-EEXIST: a running task has the number, or it stays busy for too long)
+ */
+pid_t tree_clone(struct restore *r, struct clone_args *args);
+
 /**
  * tree_wait_pid() - After a clone3() that said EEXIST: wait a moment if the number's owner has ended already
  * @tries: 0 before the first call, counted here

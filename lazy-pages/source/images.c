@@ -59,7 +59,7 @@ static int open_images(struct image_dir *dir, enum image_kind kind, uint64_t id,
 	if (!ret && kind == IMG_PAGEMAP)
 		ret = source_read_areas(&is->src, dir, (pid_t)id, diag);
 	if (ret) {
-		image_source_close(&is->src);
+		source_put(&is->src);
 		return ret;
 	}
 	*out = &is->src;

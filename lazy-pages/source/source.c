@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "images/huge.h"
+#include "images/shared.h"
 
 int source_read_areas(struct source *src, struct image_dir *dir, pid_t pid, struct diag *diag)
 {
@@ -18,16 +19,23 @@ int source_read_areas(struct source *src, struct image_dir *dir, pid_t pid, stru
 		return ret;
 	src->areas = calloc(mm->n_vmas + 1, sizeof(*src->areas));
 	src->huge = calloc(mm->n_vmas + 1, sizeof(*src->huge));
-	for (size_t i = 0; src->areas && src->huge && i < mm->n_vmas; i++) {
+	src->shares = calloc(mm->n_vmas + 1, sizeof(*src->shares));
+	for (size_t i = 0; src->areas && src->huge && src->shares && i < mm->n_vmas; i++) {
 		const VmaEntry *v = mm->vmas[i];
 
-		if (v->status & VMA_ANON_PRIVATE && !(v->status & VMA_VSYSCALL) && v->start < v->end)
+		if (v->start >= v->end)
+			continue;
+		if (v->status & VMA_ANON_PRIVATE && !(v->status & VMA_VSYSCALL))
 			src->areas[src->nr_areas++] = (struct source_area){ v->start, v->end };
-		if (huge_can_be_lazy(v) && v->start < v->end)
+		if (huge_can_be_lazy(v))
 			src->huge[src->nr_huge++] = (struct source_area){ v->start, v->end };
+		if (shared_is_anonymous(v))
+			src->shares[src->nr_shares++] = (struct source_share){ v->start, v->end, v->shmid, v->pgoff };
 	}
 	image_free(mm);
-	return src->areas && src->huge ? 0 : diag_fail(diag, ENOMEM, "out of memory for the areas of process %d", pid);
+	return src->areas && src->huge && src->shares
+		       ? 0
+		       : diag_fail(diag, ENOMEM, "out of memory for the areas of process %d", pid);
 }
 
 void source_put(struct source *src)
@@ -36,5 +44,6 @@ void source_put(struct source *src)
 		return;
 	free(src->areas);
 	free(src->huge);
+	free(src->shares);
 	src->ops->close(src);
 }

@@ -31,6 +31,12 @@ struct source_area {
 	uint64_t start, end;
 };
 
+/* A part of an object of shared memory. */
+struct source_share {
+	uint64_t start, end;
+	uint64_t number, offset; /* the object's, and of start in it */
+};
+
 struct source {
 	const struct source_ops *ops;
 	struct pagemap map;
@@ -38,6 +44,8 @@ struct source {
 	size_t nr_areas;
 	struct source_area *huge; /* those of huge pages that can be lazy */
 	size_t nr_huge;
+	struct source_share *shares; /* shared anonymous memory */
+	size_t nr_shares;
 	unsigned refs; /* spaces that use it; the owner thread's */
 };
 
