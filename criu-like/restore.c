@@ -11,7 +11,6 @@
  */
 #include "criu-like/restore.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -24,6 +23,7 @@
 #include "common/cleanup.h"
 #include "common/util.h"
 #include "criu-like/births.h"
+#include "criu-like/discard.h"
 #include "criu-like/inject/arch.h"
 #include "criu-like/lists.h"
 #include "criu-like/stage.h"
@@ -496,69 +496,6 @@ static const struct {
 	{ "go", stage_go },
 };
 
-/*
- * A leader's number here; also if it was born, and attached at birth, but nobody has seen it stop yet. 0: it is not
- * there. A number in the images may also be that of somebody else.
- */
-static pid_t born(struct restore *r, const struct thread *t)
-{
-	siginfo_t info;
-	pid_t tid;
-
-	if (t->tracee.tid)
-		return t->tracee.tid;
-	tid = pidns_outside(r, 0, t->tid);
-	if (tid < 0 || waitid(P_PID, (id_t)tid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL))
-		return 0;
-	return tid;
-}
-
-/*
- * Threads are born attached. The end of their leader shows only when theirs have been seen, also of those that nobody
- * has adopted yet, or that the images do not know.
- */
-static void bury_threads(pid_t pid)
-{
-	_cleanup_closedir_ DIR *dir = NULL;
-	struct dirent *e;
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	dir = opendir(path);
-	while (dir && (e = readdir(dir))) {
-		struct tracee t = { .tid = atoi(e->d_name) };
-
-		if (t.tid > 0 && t.tid != pid)
-			tracee_bury(&t);
-	}
-}
-
-static void kill_process(struct restore *r, struct process *p)
-{
-	struct tracee *leader = &p->threads[0].tracee;
-
-	leader->tid = born(r, &p->threads[0]);
-	if (leader->tid)
-		kill(leader->tid, SIGKILL);
-}
-
-/* From the leaves to the root: the first process of a PID namespace ends after all others. */
-static void kill_all(struct restore *r)
-{
-	for (size_t i = 0; i < r->tree.nr; i++)
-		kill_process(r, r->tree.procs[i]);
-	pidns_kill(r);
-	for (size_t i = r->tree.nr; i-- > 0;) {
-		struct tracee *leader = &r->tree.procs[i]->threads[0].tracee;
-
-		if (!leader->tid)
-			continue;
-		bury_threads(leader->tid);
-		tracee_bury(leader);
-	}
-	pidns_bury(r);
-}
-
 static int wait_for_root(struct restore *r, int *status)
 {
 	pid_t root = process_outside(r->tree.procs[0]);
@@ -608,7 +545,7 @@ int restore_run(const struct restore_options *opt, struct diag *diag, int *statu
 	if (!ret)
 		ret = RUN_STAGES(&r, stages, restore_interrupted);
 	if (ret)
-		kill_all(&r);
+		discard_tree(&r);
 	else
 		tell(&r, ACTION_POST_RESUME);
 	files_close(&r);
