@@ -6,13 +6,10 @@
  * Two threads that touch, write, give back, move, cut and fork private memory of huge pages at random, before the dump
  * and while the memory arrives. A page holds zeroes, or in a part of it words derived from its address and a salt.
  */
-#include <pthread.h>
-#include <sched.h>
-#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-#include "harness.h"
+#include "mutators.h"
 
 #define HUGE (2UL << 20)
 #define WORDS (HUGE / 8)
@@ -34,14 +31,11 @@ struct area {
 };
 
 struct mutator {
-	pthread_t thread;
 	uint64_t rng, salts;
 	struct area area[NR_AREAS];
 };
 
 static struct mutator mutators[NR_THREADS];
-static atomic_int warm;
-static atomic_bool restored;
 
 static size_t pick(struct mutator *m, size_t below)
 {
@@ -196,16 +190,7 @@ static void *run(void *arg)
 int main(int argc, char **argv)
 {
 	test_init(argc, argv);
-	for (int i = 0; i < NR_THREADS; i++) {
-		mutators[i].rng = test_seed() * 1000003ULL + (uint64_t)i + 1;
-		test_check(!pthread_create(&mutators[i].thread, NULL, run, &mutators[i]));
-	}
-	while (warm < NR_THREADS)
-		sched_yield();
-	test_ready();
-	test_wait();
-	restored = true;
 	for (int i = 0; i < NR_THREADS; i++)
-		test_check(!pthread_join(mutators[i].thread, NULL));
-	test_pass();
+		mutators[i].rng = test_seed() * 1000003ULL + (uint64_t)i + 1;
+	mutators_run(run, mutators, sizeof(mutators[0]), NR_THREADS);
 }

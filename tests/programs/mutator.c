@@ -6,13 +6,10 @@
  * (there without forks), and after the restore while the memory arrives. Every word is known: a page holds either zeros
  * or words derived from the address that it was written at (it may have moved since) and a salt.
  */
-#include <pthread.h>
-#include <stdatomic.h>
-#include <sched.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-#include "harness.h"
+#include "mutators.h"
 
 #define PAGE 4096UL
 #define WORDS (PAGE / 8)
@@ -37,7 +34,6 @@ struct area {
 };
 
 struct mutator {
-	pthread_t thread;
 	int nr;
 	uint64_t rng;
 	uint64_t ops;
@@ -47,8 +43,6 @@ struct mutator {
 };
 
 static struct mutator mutators[NR_THREADS];
-static atomic_bool restored;
-static atomic_int warm;
 
 static size_t pick(struct mutator *m, size_t below)
 {
@@ -260,14 +254,6 @@ int main(int argc, char **argv)
 	for (int i = 0; i < NR_THREADS; i++) {
 		mutators[i].nr = i;
 		mutators[i].rng = test_seed() * 1000003ULL + (uint64_t)i + 1;
-		test_check(!pthread_create(&mutators[i].thread, NULL, mutator_run, &mutators[i]));
 	}
-	while (warm < NR_THREADS)
-		sched_yield();
-	test_ready();
-	test_wait();
-	restored = true;
-	for (int i = 0; i < NR_THREADS; i++)
-		test_check(!pthread_join(mutators[i].thread, NULL));
-	test_pass();
+	mutators_run(mutator_run, mutators, sizeof(mutators[0]), NR_THREADS);
 }

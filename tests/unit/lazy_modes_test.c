@@ -29,6 +29,12 @@ static void start(struct rig *r, int (*body)(void *arg), void *arg)
 	rig_go(r);
 }
 
+static void both_end_well(struct rig *r)
+{
+	assert_int_equal(rig_wait(&r->child), 0);
+	assert_int_equal(rig_wait(&r->server), 0);
+}
+
 /* How many pages of the region are there, without touching any. */
 static unsigned there(void)
 {
@@ -69,8 +75,7 @@ static void on_demand_fills_what_is_touched(void **state)
 
 	r->modes.on_demand = true;
 	start(r, only_what_is_touched, NULL);
-	assert_int_equal(rig_wait(&r->child), 0);
-	assert_int_equal(rig_wait(&r->server), 0);
+	both_end_well(r);
 }
 
 /* The last process with the memory is a child that nobody watches. */
@@ -88,8 +93,7 @@ static void on_demand_ends_with_the_last_process(void **state)
 
 	r->modes.on_demand = true;
 	start(r, leaves_a_child, NULL);
-	assert_int_equal(rig_wait(&r->child), 0);
-	assert_int_equal(rig_wait(&r->server), 0);
+	both_end_well(r);
 }
 
 static int tells_and_waits(void *arg)
@@ -110,8 +114,7 @@ static void terminated_server_drains_first(void **state)
 	start(r, tells_and_waits, &pipefd[1]);
 	assert_int_equal(read(pipefd[0], &byte, 1), 1);
 	assert_int_equal(kill(r->server, SIGTERM), 0);
-	assert_int_equal(rig_wait(&r->child), 0);
-	assert_int_equal(rig_wait(&r->server), 0);
+	both_end_well(r);
 	assert_true(rig_logged(r, "at full speed"));
 	close(pipefd[0]);
 	close(pipefd[1]);
@@ -132,8 +135,7 @@ static void rate_limits_the_drain(void **state)
 
 	r->modes.drain_rate = 2 * PAGES * PAGE_SIZE;
 	start(r, takes_half_a_second, NULL);
-	assert_int_equal(rig_wait(&r->child), 0);
-	assert_int_equal(rig_wait(&r->server), 0);
+	both_end_well(r);
 }
 
 static int touches_and_rests(void *arg)
@@ -158,8 +160,7 @@ static void busy_memory_is_not_drained(void **state)
 
 	r->modes.until_idle = true;
 	start(r, touches_and_rests, NULL);
-	assert_int_equal(rig_wait(&r->child), 0);
-	assert_int_equal(rig_wait(&r->server), 0);
+	both_end_well(r);
 }
 
 /* The images' pagemap is that of the process that comes now. */
@@ -170,6 +171,16 @@ static void rename_pagemap(struct rig *r, pid_t old)
 	snprintf(from, sizeof(from), "%s/pagemap-%d.img", r->path, old);
 	snprintf(to, sizeof(to), "%s/pagemap-%d.img", r->path, r->child);
 	assert_int_equal(rename(from, to), 0);
+}
+
+/* Another process from the same images. @last: the one before, set to this one */
+static void start_again(struct rig *r, pid_t *last, int (*body)(void *arg), void *arg)
+{
+	rig_child(r, body, arg);
+	rename_pagemap(r, *last);
+	*last = r->child;
+	rig_serve(r);
+	rig_go(r);
 }
 
 static int touches_some(void *arg)
@@ -200,21 +211,15 @@ static void record_is_replayed(void **state)
 {
 	struct rig *r = *state;
 	unsigned *pages = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	pid_t old;
+	pid_t last;
 
 	r->modes = (struct lazy_modes){ .on_demand = true, .record = true };
 	start(r, touches_some, pages);
-	old = r->child;
-	assert_int_equal(rig_wait(&r->child), 0);
-	assert_int_equal(rig_wait(&r->server), 0);
+	last = r->child;
+	both_end_well(r);
 	for (unsigned i = 0; i < 2; i++) { /* what is replayed stays in the set, and what is touched then is added */
-		rig_child(r, gets_some, pages);
-		rename_pagemap(r, old);
-		old = r->child;
-		rig_serve(r);
-		rig_go(r);
-		assert_int_equal(rig_wait(&r->child), 0);
-		assert_int_equal(rig_wait(&r->server), 0);
+		start_again(r, &last, gets_some, pages);
+		both_end_well(r);
 	}
 	munmap(pages, PAGE_SIZE);
 }
@@ -247,21 +252,15 @@ static int touches_all(void *arg)
 static void replay_follows_changes(void **state)
 {
 	struct rig *r = *state;
-	pid_t old;
+	pid_t last;
 
 	r->modes = (struct lazy_modes){ .on_demand = true, .record = true };
 	start(r, touches_all, NULL);
-	old = r->child;
-	assert_int_equal(rig_wait(&r->child), 0);
-	assert_int_equal(rig_wait(&r->server), 0);
+	last = r->child;
+	both_end_well(r);
 	for (unsigned i = 0; i < 10; i++) {
-		rig_child(r, changes_memory, NULL);
-		rename_pagemap(r, old);
-		old = r->child;
-		rig_serve(r);
-		rig_go(r);
-		assert_int_equal(rig_wait(&r->child), 0);
-		assert_int_equal(rig_wait(&r->server), 0);
+		start_again(r, &last, changes_memory, NULL);
+		both_end_well(r);
 	}
 }
 
