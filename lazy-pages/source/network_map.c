@@ -87,8 +87,10 @@ int source_open_network(struct image_dir *dir, pid_t pid, struct source **out, s
 		ret = diag_fail(diag, ENOMEM, "out of memory for the pagemap of process %d", pid);
 	if (!ret && make_bits(ns))
 		ret = diag_fail(diag, ENOMEM, "out of memory for the pages of process %d", pid);
+	if (!ret)
+		ret = source_read_areas(&ns->src, dir, pid, diag);
 	if (ret)
-		network_source_close(&ns->src);
+		source_put(&ns->src);
 	else
 		*out = &ns->src;
 	return ret;
