@@ -13,6 +13,7 @@
 struct words {
 	char **v;
 	size_t nr, cap;
+	size_t own; /* of the file: those from the second on */
 };
 
 static int add(struct words *w, char *word)
@@ -70,14 +71,30 @@ static int add_line(struct words *w, char *line)
 	line[len] = '\0';
 	if (asprintf(&option, value ? "--%s=%s" : "--%s", line, value) < 0)
 		return -1;
-	return add(w, option);
+	if (add(w, option)) {
+		free(option);
+		return -1;
+	}
+	w->own++;
+	return 0;
+}
+
+static void free_words(int status, void *arg)
+{
+	struct words *w = arg;
+
+	(void)status;
+	for (size_t i = 1; i <= w->own; i++)
+		free(w->v[i]);
+	free(w->v);
+	free(w);
 }
 
 int config_arguments(int *argc, char ***argv)
 {
 	const char *file = find_file(*argc, *argv);
 	_cleanup_free_ char *text = NULL;
-	struct words w = { 0 };
+	struct words *w;
 	ssize_t len;
 	int ret;
 
@@ -88,16 +105,19 @@ int config_arguments(int *argc, char ***argv)
 		fprintf(stderr, "thaw: cannot read the configuration %s: %s\n", file, strerror((int)-len));
 		return 1;
 	}
-	ret = add(&w, (*argv)[0]);
+	w = calloc(1, sizeof(*w));
+	ret = w ? on_exit(free_words, w) : -1;
+	if (!ret)
+		ret = add(w, (*argv)[0]);
 	for (char *save, *line = strtok_r(text, "\n", &save); !ret && line; line = strtok_r(NULL, "\n", &save))
-		ret = add_line(&w, line);
+		ret = add_line(w, line);
 	for (int i = 1; !ret && i <= *argc; i++)
-		ret = add(&w, i < *argc ? (*argv)[i] : NULL);
+		ret = add(w, i < *argc ? (*argv)[i] : NULL);
 	if (ret) {
 		fprintf(stderr, "thaw: out of memory\n");
 		return 1;
 	}
-	*argc = (int)w.nr - 1;
-	*argv = w.v;
+	*argc = (int)w->nr - 1;
+	*argv = w->v;
 	return 0;
 }
