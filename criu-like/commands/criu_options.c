@@ -14,6 +14,7 @@
 		OPTION_REFUSED, letter, name, 0, arg, what, 0, 0 \
 	}
 
+/* clang-format off */
 const struct command_option criu_options[] = {
 	/* Those of other commands. */
 	ACCEPT('t', "tree", "PID"),
@@ -102,6 +103,7 @@ const struct command_option criu_options[] = {
 	ACCEPT(0, "tls-no-cn-verify", NULL),
 	ACCEPT(0, "config", "FILE"), /* config.c has read it */
 };
+/* clang-format on */
 
 const size_t nr_criu_options = ARRAY_SIZE(criu_options);
 

@@ -71,7 +71,7 @@ static int notify(void *arg, enum action action, pid_t root, struct diag *diag)
 		ret = rpc_receive(w->sk, &answer, diag);
 	if (ret < 0)
 		return ret;
-	agreed = ret > 0 && answer->type == RPC_TYPE__NOTIFY && answer->notify_success;
+	agreed = answer && answer->type == RPC_TYPE__NOTIFY && answer->notify_success;
 	if (answer)
 		rpc_request__free_unpacked(answer, NULL);
 	if (!agreed)

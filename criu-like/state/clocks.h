@@ -16,8 +16,8 @@ int clocks_check(struct dump *d);
 /** clocks_write() - Write what the tree's clocks say. Return: 0, or -errno with a sentence */
 int clocks_write(struct dump *d);
 
-/** clocks_restore() - Before the first task is made: see to it that its clocks do not go back. Return: 0, or -errno with
- * a sentence */
+/** clocks_restore() - Before the first task is made: see to it that its clocks do not go back. Return: 0, or -errno
+ * with a sentence */
 int clocks_restore(struct restore *r);
 
 #endif

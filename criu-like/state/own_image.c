@@ -6,19 +6,19 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "common/cleanup.h"
 
 #define OWN_VERSION 1
 
 static int add_checksum(uint32_t *sum, const ProtobufCMessage *msg)
 {
 	size_t len = protobuf_c_message_get_packed_size(msg);
-	_cleanup_free_ uint8_t *bytes = malloc(len + 1);
+	uint8_t *bytes = malloc(len + 1);
 
 	if (!bytes)
 		return -ENOMEM;
 	protobuf_c_message_pack(msg, bytes);
 	*sum = (uint32_t)crc32(*sum, bytes, (uInt)len);
+	free(bytes);
 	return 0;
 }
 

@@ -322,6 +322,8 @@ static void apply(struct image *im, const struct change *c)
 		if (is_list(p.field) && p.index >= *count_of(&p))
 			fail("the list is shorter");
 	}
+	if (!p.field)
+		fail("the path is empty");
 	change_field(&p, c);
 }
 
