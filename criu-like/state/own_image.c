@@ -6,7 +6,6 @@
 #include <string.h>
 #include <zlib.h>
 
-
 #define OWN_VERSION 1
 
 static int add_checksum(uint32_t *sum, const ProtobufCMessage *msg)
